@@ -1,0 +1,48 @@
+# What people do here. `make demo` and `make test` work from a clean clone and install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: demo test test-fast test-kafka check bench bench-ingest bench-latency lock clean
+
+demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
+	$(BIN)/guardian demo $(ARGS)
+
+test: $(READY)  ## everything: the fast suite, then the one on real Kafka
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(READY)  ## what needs no Java: core, spec, wire, embedded broker
+	$(BIN)/python -m pytest -m "not kafka" $(ARGS)
+
+test-kafka: $(READY)  ## the suite on real Apache Kafka, fetched by Maven
+	$(BIN)/python -m pytest -m kafka $(ARGS)
+
+check: $(READY)  ## style, types, and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: bench-ingest bench-latency  ## every figure this project states
+
+bench-ingest: $(READY)  ## events/s and core, beside fetching alone and a natural Faust agent
+	$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-latency: $(READY)  ## from the deciding bad event to the SDK's changed answer
+	$(BIN)/python -m bench.latency $(ARGS)
+
+lock: $(READY)  ## requirements.lock anew, with hashes
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --no-emit-package rollout-guardian -o requirements.lock pyproject.toml
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
+
+clean:  ## forget the environment and what was fetched
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

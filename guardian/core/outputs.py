@@ -1,0 +1,245 @@
+"""What the fold says: flag changes, and the records that explain them. Ids are deterministic."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from guardian.core.inputs import Actor
+from guardian.core.words import Action, Outcome, Phase, Reason, Severity
+
+Number = int | float
+
+
+class FlagState(Struct, frozen=True):
+    """Everything that decides what a subject gets; wire/flagd.py renders it as a flagd document.
+
+    Args:
+        flag: its name.
+        epoch, version: ordered as a pair; readers ignore what is not newer.
+        change_id: the deterministic id of the change that made it.
+        changed_ms: log time of the change.
+        attempt: which run, from 1; 0 before the first start.
+        phase, step: where the machine is; the step's name, empty before the first.
+        weight_bp: the candidate's share.
+        control, candidate, values: the variants.
+        salt: what the split is salted with.
+        killed: the kill switch.
+        env_prefix: where overrides are read from.
+        reason: why it changed.
+    """
+
+    flag: str
+    epoch: int
+    version: int
+    change_id: str
+    changed_ms: int
+    attempt: int
+    phase: Phase
+    step: str
+    weight_bp: int
+    control: str
+    candidate: str
+    values: dict[str, bool | int | float | str]
+    salt: str
+    killed: bool
+    env_prefix: str
+    reason: Reason
+
+
+class Evidence(Struct, frozen=True):
+    """The numbers behind a verdict.
+
+    Args:
+        metric: what was looked at, empty when no metric was.
+        value: what was found, in the metric's unit; None without data.
+        limit: what it was compared with.
+        op: how.
+        n: requests that `value` rests on.
+        needed: requests needed for a judgement.
+        window_start_ms, window_end_ms: event time, half open.
+        held_ms, hold_ms: for how long it has been so, and for how long it must be.
+        partition, offset: the input record that completed the evidence.
+    """
+
+    metric: str = ""
+    value: Number | None = None
+    limit: Number | None = None
+    op: str = ""
+    n: int = 0
+    needed: int = 0
+    window_start_ms: int = 0
+    window_end_ms: int = 0
+    held_ms: int = 0
+    hold_ms: int = 0
+    partition: int = -1
+    offset: int = -1
+
+
+class Verdict(Struct, frozen=True):
+    """Outcome, reason, evidence; `text` shows both numbers: `error_rate 7.3% > 5% for 5m (n=4,120)`."""
+
+    outcome: Outcome
+    reason: Reason
+    text: str
+    evidence: Evidence = Evidence()
+
+
+class RuleStatus(Struct, frozen=True):
+    """How one gate or trigger stands, for `guardian status`."""
+
+    name: str
+    rule: str
+    verdict: Verdict
+
+
+class StepStatus(Struct, frozen=True):
+    """How one declared step stands: `done`, `current`, or `ahead`."""
+
+    name: str
+    weight_bp: int
+    bake_ms: int
+    state: str
+
+
+class Figures(Struct, frozen=True):
+    """Step figures of one variant since the step began."""
+
+    n: int = 0
+    errors: int = 0
+    crashes: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class FlagChange(Struct, frozen=True):
+    """A new document for guardian.flags."""
+
+    state: FlagState
+
+
+class RolloutStatus(Struct, frozen=True):
+    """The compacted status of a rollout: spec, attempt, phase, step, figures, and why it stands there.
+
+    Args:
+        spec: the document as it was applied.
+        missing: what is missing to move on, as sentences.
+        baked_ms, bake_ms: how much of the bake is over, and how long it is.
+        since_ms: log time when the phase or step was entered.
+        lag_ms: log time less watermark at this moment; -1 when guardian is blind.
+        late_count: events too late for their buckets, in this attempt.
+        stale_version_count: events decided by an older flag version, not counted, in this attempt.
+        evidence_from_ms: event time from which windows are filled without a gap; 0 for always.
+    """
+
+    state: FlagState
+    spec: dict[str, object]
+    revision: str
+    owner: str
+    outcome: Outcome
+    reason: Reason
+    text: str
+    steps: list[StepStatus]
+    missing: list[str]
+    gates: list[RuleStatus]
+    triggers: list[RuleStatus]
+    figures: dict[str, Figures]
+    baked_ms: int
+    bake_ms: int
+    since_ms: int
+    updated_ms: int
+    watermark_ms: int
+    lag_ms: int
+    totals: dict[str, int] = field(default_factory=dict)
+    late_count: int = 0
+    stale_version_count: int = 0
+    evidence_from_ms: int = 0
+
+
+class Decision(Struct, frozen=True):
+    """One entry of the audit: written when outcome, reason, phase or weight changes, and for every command.
+
+    Args:
+        id: deterministic: flag/attempt/offset/ordinal.
+        command_id: the command that this answers, empty for guardian's own.
+        accepted: false for a refused command.
+        from_phase, phase, from_weight_bp, weight_bp: before and after.
+    """
+
+    id: str
+    flag: str
+    attempt: int
+    at_ms: int
+    outcome: Outcome
+    reason: Reason
+    text: str
+    from_phase: Phase
+    phase: Phase
+    step: str
+    from_weight_bp: int
+    weight_bp: int
+    epoch: int
+    version: int
+    change_id: str
+    actor: Actor
+    command: str
+    command_id: str
+    accepted: bool
+    trigger: str
+    evidence: Evidence
+    partition: int
+    offset: int
+
+
+class Alert(Struct, frozen=True):
+    """A trigger fired, or guardian itself is in need; the same id again with `active: false` when it is over.
+
+    Args:
+        id: flag/attempt/trigger/onset, with the onset in log milliseconds.
+        tell: whom.
+        do: what guardian did about it.
+    """
+
+    id: str
+    flag: str
+    attempt: int
+    trigger: str
+    severity: Severity
+    tell: str
+    do: Action
+    active: bool
+    onset_ms: int
+    at_ms: int
+    text: str
+    evidence: Evidence
+
+
+class Rollback(Struct, frozen=True):
+    """A protective action, for people and bridges; names the flag change by id. Never obeyed by itself."""
+
+    id: str
+    flag: str
+    attempt: int
+    at_ms: int
+    change_id: str
+    epoch: int
+    version: int
+    from_step: str
+    to_step: str
+    from_weight_bp: int
+    to_weight_bp: int
+    trigger: str
+    reason: Reason
+    text: str
+    actor: Actor
+    evidence: Evidence
+
+
+class Beat(Struct, frozen=True):
+    """Guardian is alive: written by the owner of an input partition to the same partition of guardian.flags."""
+
+    partition: int
+    at_ms: int
+
+
+Output = FlagChange | RolloutStatus | Decision | Alert | Rollback | Beat

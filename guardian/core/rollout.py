@@ -1,0 +1,225 @@
+"""What was declared: a rollout spec after it was checked whole. Frozen; durations are numbers, weights basis points."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct, field
+
+from guardian.core.words import Action, Severity
+
+DEFAULT_MIN_SAMPLES: Final = 100
+DEFAULT_OVER_MS: Final = 60_000
+DEFAULT_SETTLE_MS: Final = 15_000
+GATE_TIMEOUT_BAKES: Final = 3
+
+CANARY_LADDER_BP: Final = (100, 500, 1_000, 2_500, 5_000, 10_000)
+PERCENTAGE_LADDER_BP: Final = (1_000, 2_500, 5_000, 7_500, 10_000)
+
+
+class Strategy(StrEnum):
+    """How the ladder of steps comes about when the spec declares none."""
+
+    CANARY = "canary"
+    PERCENTAGE = "percentage"
+
+
+class Unit(StrEnum):
+    """What a metric's numbers are."""
+
+    RATE = "rate"  # 0..1
+    LATENCY_MS = "ms"
+    COUNT = "count"
+
+
+class Metric(Struct, frozen=True):
+    """A figure that a rule looks at.
+
+    Args:
+        name: as written in the spec: `error_rate`, `p99_latency`, `crash_count`.
+        unit: what its numbers are.
+        outcomes: the outcomes that it counts (rates and counts); empty for latency.
+        quantile: 0..1 for a latency percentile, None for a mean or another unit.
+    """
+
+    name: str
+    unit: Unit
+    outcomes: tuple[str, ...] = ()
+    quantile: float | None = None
+
+
+_BAD: Final = ("error", "timeout", "crash", "hang")
+
+METRICS: Final[dict[str, Metric]] = {
+    metric.name: metric
+    for metric in (
+        Metric("error_rate", Unit.RATE, _BAD),
+        Metric("timeout_rate", Unit.RATE, ("timeout",)),
+        Metric("crash_rate", Unit.RATE, ("crash",)),
+        Metric("hang_rate", Unit.RATE, ("hang",)),
+        Metric("request_count", Unit.COUNT, ("ok", *_BAD)),
+        Metric("error_count", Unit.COUNT, _BAD),
+        Metric("timeout_count", Unit.COUNT, ("timeout",)),
+        Metric("crash_count", Unit.COUNT, ("crash",)),
+        Metric("hang_count", Unit.COUNT, ("hang",)),
+        Metric("mean_latency", Unit.LATENCY_MS),
+        Metric("p50_latency", Unit.LATENCY_MS, quantile=0.50),
+        Metric("p75_latency", Unit.LATENCY_MS, quantile=0.75),
+        Metric("p90_latency", Unit.LATENCY_MS, quantile=0.90),
+        Metric("p95_latency", Unit.LATENCY_MS, quantile=0.95),
+        Metric("p99_latency", Unit.LATENCY_MS, quantile=0.99),
+        Metric("p999_latency", Unit.LATENCY_MS, quantile=0.999),
+    )
+}
+"""Every metric that this version acts on. error_rate = (error + timeout + crash + hang) / all."""
+
+
+class Op(StrEnum):
+    """How a metric is compared with its limit. A trigger fires, a gate passes, when it is true."""
+
+    ABOVE = ">"
+    BELOW = "<"
+    AT_LEAST = ">="
+    AT_MOST = "<="
+
+
+class Rule(Struct, frozen=True):
+    """A comparison in the trigger language, such as `error_rate > 5% for 5 minutes`.
+
+    Args:
+        text: as the person wrote it.
+        metric: what is looked at: the candidate's, any assignment.
+        op: the comparison.
+        limit: 0..1 for a rate, milliseconds for a latency, a number for a count.
+        over_ms: the trailing window; 0 means since the step began (`per step`, or a gate without `over`).
+        hold_ms: for how long every evaluation must be true; 0 for at once.
+    """
+
+    text: str
+    metric: Metric
+    op: Op
+    limit: float
+    over_ms: int
+    hold_ms: int = 0
+
+    @property
+    def per_step(self) -> bool:
+        """True when the figures are those since the step began."""
+        return self.over_ms == 0
+
+
+class Trigger(Struct, frozen=True):
+    """Must we act?
+
+    Args:
+        name: unique in the rollout; derived from the rule when the spec gives none.
+        rule: when it fires.
+        do: what it does.
+        tell: a person or group of guardian.toml, for the alert; empty for nobody in particular.
+        severity: how loud.
+        min_samples: requests needed before a rate or a latency is judged; 0 for counts, which are exempt.
+        to: overrides the rollback policy's target (`previous` or `zero`); empty for the policy's.
+    """
+
+    name: str
+    rule: Rule
+    do: Action
+    tell: str = ""
+    severity: Severity = Severity.CRITICAL
+    min_samples: int = DEFAULT_MIN_SAMPLES
+    to: str = ""
+
+
+class Gate(Struct, frozen=True):
+    """May we go on? Judged when the bake of its step ends.
+
+    Args:
+        name: unique in its step.
+        rule: passes when true.
+        min_samples: requests needed; for a `<` gate on a rate also 3 / limit (the parser has taken the greater).
+    """
+
+    name: str
+    rule: Rule
+    min_samples: int = DEFAULT_MIN_SAMPLES
+
+
+class Step(Struct, frozen=True):
+    """One declared step of the ladder.
+
+    Args:
+        name: unique in the rollout; derived from the weight when the spec gives none.
+        weight_bp: the candidate's share in basis points.
+        bake_ms: how long the step is held and watched; 0 for not at all.
+        gates: what must hold before the next step.
+        triggers: watched while this step is the current one, beside the rollout's.
+        gate_timeout_ms: how long after the bake a gate that does not pass is waited for.
+        on_gate_fail: PAUSE or ROLLBACK once that time is over.
+        rollback_to: overrides the policy's target while this step is current; empty for the policy's.
+    """
+
+    name: str
+    weight_bp: int
+    bake_ms: int
+    gates: tuple[Gate, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    gate_timeout_ms: int = 0
+    on_gate_fail: Action = Action.PAUSE
+    rollback_to: str = ""
+
+
+class Variants(Struct, frozen=True):
+    """The two arms by name, and what the application is given for each."""
+
+    control: str = "off"
+    candidate: str = "on"
+    values: dict[str, bool | int | float | str] = field(default_factory=lambda: {"on": True, "off": False})
+
+
+class RollbackPolicy(Struct, frozen=True):
+    """How a protective rollback is made and what a retry needs.
+
+    Args:
+        to: `previous` step or `zero`.
+        wait_ms: how long after a rollback no new attempt may start.
+        resolve_required: whether a person must resolve the rollback first.
+    """
+
+    to: str = "previous"
+    wait_ms: int = 0
+    resolve_required: bool = False
+
+
+class RolloutSpec(Struct, frozen=True):
+    """A whole rollout as declared, checked, one per flag.
+
+    Args:
+        flag: the flag's name.
+        revision: the content hash of the document it came from, 16 hex digits.
+        owner: free text; shown.
+        variants: the arms.
+        strategy: where the ladder came from.
+        steps: at least one, weights rising strictly.
+        triggers: watched in every phase.
+        rollback: the policy.
+        components: migration events of these components belong to this flag.
+        count_migrations: `sources: [migrations]`: success and failure count as ok and error.
+        salt: what the split is salted with.
+        env_prefix: overrides are read from `<env_prefix>_<FLAG>`; empty for `FLAG` alone.
+        settle_ms: event time after a flag change in which events without a flag version do not count.
+    """
+
+    flag: str
+    revision: str
+    steps: tuple[Step, ...]
+    owner: str = ""
+    variants: Variants = Variants()
+    strategy: Strategy = Strategy.CANARY
+    triggers: tuple[Trigger, ...] = ()
+    rollback: RollbackPolicy = RollbackPolicy()
+    components: tuple[str, ...] = ()
+    count_migrations: bool = False
+    salt: str = ""
+    env_prefix: str = ""
+    settle_ms: int = DEFAULT_SETTLE_MS

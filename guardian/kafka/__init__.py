@@ -1,0 +1,1 @@
+"""The topic catalogue, the settings, clients, and the embedded broker."""

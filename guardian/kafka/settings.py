@@ -1,0 +1,73 @@
+"""The settings of one installation: guardian.toml, then GUARDIAN_*, then options; one prefix is one environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from guardian.errors import SettingsError
+
+ENV_PREFIX = "GUARDIAN_"
+FILE_NAME = "guardian.toml"
+
+
+class Settings(BaseModel):
+    """Where Kafka is and how guardian behaves; every field can be set in guardian.toml or as GUARDIAN_<NAME>."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma separated")
+    prefix: str = Field("guardian", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="prefix of the topics")
+    partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics keyed by flag, fixed for life")
+    source_partitions: int = Field(4, ge=1, le=4096, description="partitions of telemetry and migrations")
+    replication: int = Field(1, ge=1, le=10, description="replication factor of every topic")
+    embedded: bool = Field(False, description="the broker is the embedded one: no topic creation, 4 partitions")
+    tick_ms: int = Field(100, ge=10, le=1_000, description="how often ingest writes at the latest")
+    disorder_ms: int = Field(2_000, ge=0, le=600_000, description="how late an event may be and still be in order")
+    future_ms: int = Field(60_000, ge=1_000, description="an event further ahead of its arrival is a dead letter")
+    metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus port; 0 for none")
+    state_dir: Path = Field(Path(".guardian"), description="where guardian dev keeps its files")
+    log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning, error")
+
+    def topic(self, name: str) -> str:
+        """Return a topic's full name, such as `guardian.flags` for `flags`."""
+        return f"{self.prefix}.{name}"
+
+    def group(self, name: str) -> str:
+        """Return a consumer group's full name, such as `guardian.ingest` for `ingest`."""
+        return f"{self.prefix}.{name}"
+
+
+def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **options: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: the settings file; None looks for guardian.toml in the working directory and takes none if absent.
+        environ: the environment; None takes the process's.
+        options: what the command line says; None values are left out.
+
+    Raises:
+        SettingsError: a file that is not there or not TOML, an unknown name, or a value out of its range.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    path = file or Path(FILE_NAME)
+    if file is not None or path.exists():
+        try:
+            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}", "correct the file or leave it out") from error
+    for name in Settings.model_fields:
+        if (text := environ.get(ENV_PREFIX + name.upper())) is not None:
+            values[name] = text
+    values.update({name: value for name, value in options.items() if value is not None})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("; ".join(lines), f"see the settings in {path}, {ENV_PREFIX}* and the options") from error
