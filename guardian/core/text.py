@@ -1,0 +1,97 @@
+"""Figures as a person writes them: one way for durations, rates, latencies and counts, everywhere they are shown."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from guardian.core.rollout import Unit
+
+NO_VALUE: Final = "no data"
+_SHOWN_DIGITS: Final = 3
+_MAX_DECIMALS: Final = 9
+_UNITS_MS: Final = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
+
+
+def duration_text(ms: int) -> str:
+    """Return a duration with its largest units first: `5m`, `1h30m`, `1w`, `1.5s`, `250ms`, `0s`.
+
+    Args:
+        ms: milliseconds; from one minute on, what is below a second is left out.
+    """
+    if ms < 0:
+        return f"-{duration_text(-ms)}"
+    if 0 < ms < 1_000:
+        return f"{ms}ms"
+    if ms < 60_000:
+        return f"{_decimal(ms / 1_000, _SHOWN_DIGITS)}s"
+    parts = []
+    rest = ms
+    for unit, unit_ms in _UNITS_MS:
+        amount, rest = divmod(rest, unit_ms)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    if rest >= 1_000:
+        parts.append(f"{rest // 1_000}s")
+    return "".join(parts)
+
+
+def rate_text(rate: float) -> str:
+    """Return a rate as per cent: `7.3%`, `0.0123%`, `99.995%`.
+
+    Args:
+        rate: 0..1. Three digits count, taken from the nearer end of 0..100 %, so that 99.995 % never reads as 100 %.
+    """
+    percent = rate * 100
+    return f"{_decimal(percent, _decimals_of(min(abs(percent), abs(100 - percent))))}%"
+
+
+def weight_text(weight_bp: int) -> str:
+    """Return a weight as per cent, exact: `5%`, `0.1%`.
+
+    Args:
+        weight_bp: basis points.
+    """
+    return f"{_decimal(weight_bp / 100, 2)}%"
+
+
+def latency_text(ms: float) -> str:
+    """Return a latency with three digits: `0.42ms`, `180ms`, `2.31s`.
+
+    Args:
+        ms: milliseconds.
+    """
+    amount, unit = (ms / 1_000, "s") if abs(ms) >= 1_000 else (ms, "ms")
+    return f"{_decimal(amount, _decimals_of(abs(amount)))}{unit}"
+
+
+def count_text(count: float) -> str:
+    """Return a count with separators: `4,120`."""
+    return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.2f}"
+
+
+def value_text(unit: Unit, value: float | None) -> str:
+    """Return a metric's value in its unit.
+
+    Args:
+        unit: the metric's.
+        value: in that unit (0..1 for a rate, milliseconds for a latency); None without data.
+    """
+    if value is None:
+        return NO_VALUE
+    if unit is Unit.RATE:
+        return rate_text(value)
+    return latency_text(value) if unit is Unit.LATENCY_MS else count_text(value)
+
+
+def _decimals_of(amount: float) -> int:
+    """How many decimals show three digits of an amount."""
+    if amount == 0:
+        return 0
+    return min(max(_SHOWN_DIGITS - 1 - math.floor(math.log10(amount)), 0), _MAX_DECIMALS)
+
+
+def _decimal(amount: float, decimals: int) -> str:
+    """A plain decimal number without trailing zeros."""
+    text = f"{amount:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,1 @@
+"""The spec: what is accepted, what is refused and with which words."""
