@@ -1,0 +1,130 @@
+"""Operators' commands on guardian.commands: written by cli and serve, read by ingest's second loop."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+from guardian.core.inputs import Command
+from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
+from guardian.errors import DecodeError, DecodeReason
+from guardian.wire.cloudevents import EventType, cloudevent_headers
+from guardian.wire.outputs import Message, reason_of
+
+COMMANDS: Final = (
+    "apply",
+    "start",
+    "promote",
+    "pause",
+    "resume",
+    "rollback",
+    "kill",
+    "unkill",
+    "resolve",
+    "archive",
+)
+MAX_COMMAND_BYTES: Final = 262_144
+"""A rollout's snapshot, which holds its spec, has the same bound."""
+MAX_ID_CHARS: Final = 128
+MAX_NAME_CHARS: Final = 256
+MAX_REASON_CHARS: Final = 4_096
+MAX_SPEC_DEPTH: Final = 32
+"""Lists and maps within one another; a rollout needs six. Python's own bound depends on who calls."""
+MAX_EPOCH: Final = 2**53 - 1
+"""The greatest whole number that every JSON reader takes exactly."""
+
+_FLAG_NAME: Final = re.compile(FLAG_NAME_PATTERN)
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
+_decoder: Final = msgspec.json.Decoder(Command)
+
+
+def encode_command(command: Command) -> Message:
+    """Return the record for a command; the sender's `ts` becomes ce_time.
+
+    Raises:
+        DecodeError: the command is one that `decode_command` would refuse: better told to its sender than
+            found among the dead letters.
+    """
+    value = _encoder.encode(command)
+    decode_command(value)
+    headers = cloudevent_headers(
+        EventType.COMMAND_GIVEN,
+        command.id,
+        f"/guardian/{command.actor.via}",
+        command.flag,
+        int(command.ts * 1_000),
+    )
+    return Message("commands", command.flag.encode(), value, headers)
+
+
+def decode_command(value: bytes) -> Command:
+    """Return the command that a record carries; fields that are not known are left alone.
+
+    Raises:
+        DecodeError: not a command that can be put into the log, with the reason for the dead letter.
+    """
+    if len(value) > MAX_COMMAND_BYTES:
+        raise DecodeError(DecodeReason.TOO_LARGE, f"command of {len(value)} bytes, at most {MAX_COMMAND_BYTES}")
+    try:
+        command = _decoder.decode(value)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(reason_of(error), f"command: {error}") from error
+    _check_words(command)
+    _check_bounds(command)
+    return command
+
+
+def _check_words(command: Command) -> None:
+    if command.command not in COMMANDS:
+        raise DecodeError(
+            DecodeReason.UNKNOWN_COMMAND, f"no command {command.command!r}", f"one of {', '.join(COMMANDS)}"
+        )
+    if command.flag != ALL_FLAGS and not _FLAG_NAME.fullmatch(command.flag):
+        raise DecodeError(DecodeReason.BAD_FLAG_NAME, f"no flag's name: {command.flag[:MAX_NAME_CHARS]!r}")
+    if command.command == "apply":
+        if command.flag == ALL_FLAGS:
+            raise DecodeError(DecodeReason.BAD_VALUE, "apply is for one flag, not for all")
+        if command.spec is None:
+            raise DecodeError(DecodeReason.MISSING_FIELD, "apply without a spec")
+    elif command.spec is not None:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no spec")
+    if command.to and command.command != "rollback":
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no target: `to` belongs to rollback")
+
+
+def _check_bounds(command: Command) -> None:
+    for name, text, least, most in (
+        ("id", command.id, 1, MAX_ID_CHARS),
+        ("actor.name", command.actor.name, 1, MAX_NAME_CHARS),
+        ("actor.via", command.actor.via, 1, MAX_NAME_CHARS),
+        ("reason", command.reason, 0, MAX_REASON_CHARS),
+        ("to", command.to, 0, MAX_NAME_CHARS),
+    ):
+        if not least <= len(text) <= most:
+            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} has {len(text)} characters, not {least} to {most}")
+    if not math.isfinite(command.ts) or command.ts < 0:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"ts is {command.ts}: Unix seconds are wanted")
+    if not 0 <= command.epoch <= MAX_EPOCH:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"epoch is {command.epoch}")
+    if command.spec is not None and _deeper_than(command.spec, MAX_SPEC_DEPTH):
+        raise DecodeError(DecodeReason.BAD_VALUE, f"spec is nested deeper than {MAX_SPEC_DEPTH}")
+    try:
+        # The log is msgpack, which has no whole numbers beyond 64 bits; found out here, it costs one dead letter,
+        # found out later it would stop ingest.
+        msgspec.msgpack.encode(command)
+    except (OverflowError, msgspec.MsgspecError) as error:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"command: {error}") from error
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    """Whether lists and maps stand within one another more than `most` times; level by level, without recursion."""
+    level = [value]
+    for _ in range(most):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in containers for part in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)

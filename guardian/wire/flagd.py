@@ -1,0 +1,98 @@
+"""The value on guardian.flags: a flagd v0 flag definition, with guardian's own data flat in `metadata`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from guardian.core.events import SPLIT_VARIABLE
+from guardian.core.outputs import FlagState
+from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
+from guardian.errors import DecodeError, DecodeReason
+
+ENABLED: Final = "ENABLED"
+"""Always: a DISABLED flag would give readers the code's default, not control."""
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """Guardian's own part of the document. Flat scalars: readers refuse anything nested."""
+
+    epoch: int
+    version: int
+    change_id: str
+    changed_ms: int
+    attempt: int
+    phase: Phase
+    step: str
+    weight_bp: int
+    control: str
+    candidate: str
+    salt: str
+    killed: bool
+    env_prefix: str
+    reason: Reason
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """As much of the document as guardian reads back; the targeting follows from the metadata."""
+
+    variants: dict[str, bool | int | float | str]
+    metadata: _Metadata
+
+
+def flag_document(state: FlagState) -> dict[str, Any]:
+    """Return the flagd document of a flag.
+
+    Args:
+        state: what decides what a subject gets.
+
+    Returns:
+        plain JSON values in a fixed order. There is no `targeting` when the weight is 0 or the flag is killed: then
+        everyone gets control, also from a reader that knows nothing of the split.
+    """
+    document: dict[str, Any] = {
+        "state": ENABLED,
+        "variants": {name: state.values[name] for name in sorted(state.values)},
+        "defaultVariant": state.control,
+    }
+    if state.weight_bp > 0 and not state.killed:
+        document["targeting"] = _targeting(state)
+    document["metadata"] = {name: _scalar(getattr(state, name)) for name in _Metadata.__struct_fields__}
+    return document
+
+
+def document_state(flag: str, document: dict[str, Any]) -> FlagState:
+    """Return the state that a document was rendered from.
+
+    Args:
+        flag: the record's key.
+        document: the record's value.
+
+    Raises:
+        DecodeError: a document that guardian did not write, or one whose targeting does not follow from its metadata.
+    """
+    try:
+        known = msgspec.convert(document, _Document)
+    except msgspec.ValidationError as error:
+        missing = str(error).startswith("Object missing required field")
+        reason = DecodeReason.MISSING_FIELD if missing else DecodeReason.WRONG_TYPE
+        raise DecodeError(reason, f"flag document of {flag}: {error}") from error
+    metadata = {name: getattr(known.metadata, name) for name in _Metadata.__struct_fields__}
+    state = FlagState(flag=flag, values=known.variants, **metadata)
+    if state.control not in state.values or state.candidate not in state.values:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: control or candidate is not a variant")
+    if flag_document(state) != document:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: its metadata says something else")
+    return state
+
+
+def _targeting(state: FlagState) -> dict[str, Any]:
+    # The default of WEIGHT_FULL_BP is essential: without it a missing split would turn everyone on.
+    inside = {"<": [{"var": [SPLIT_VARIABLE, WEIGHT_FULL_BP]}, state.weight_bp]}
+    return {"if": [inside, state.candidate, state.control]}
+
+
+def _scalar(value: Any) -> bool | int | str:
+    """An enum as the plain string that stands in JSON."""
+    return str(value) if isinstance(value, str) else value
