@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from guardian.errors import SettingsError
 
 ENV_PREFIX = "GUARDIAN_"
 FILE_NAME = "guardian.toml"
+EMBEDDED_PARTITIONS = 4
+"""What librdkafka's mock cluster gives every topic."""
 
 
 class Settings(BaseModel):
@@ -33,6 +35,15 @@ class Settings(BaseModel):
     metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus port; 0 for none")
     state_dir: Path = Field(Path(".guardian"), description="where guardian dev keeps its files")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning, error")
+
+    @model_validator(mode="after")
+    def _embedded_has_its_own_partitions(self) -> Settings:
+        """The embedded broker cannot be told how many partitions a topic has."""
+        if self.embedded and (self.partitions, self.source_partitions) != (EMBEDDED_PARTITIONS,) * 2:
+            raise ValueError(
+                f"the embedded broker has {EMBEDDED_PARTITIONS} partitions in every topic, no other number"
+            )
+        return self
 
     def topic(self, name: str) -> str:
         """Return a topic's full name, such as `guardian.flags` for `flags`."""

@@ -1,0 +1,241 @@
+"""Kafka clients set up one way for the whole installation, and reading a topic without a group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import errors as kafka_errors
+from aiokafka.admin import AIOKafkaAdminClient
+
+from guardian.errors import TransportError
+from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.settings import Settings
+
+Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
+
+REQUEST_TIMEOUT_MS: Final = 20_000
+LINGER_MS: Final = 1
+FETCH_WAIT_MS: Final = 500
+EMBEDDED_FETCH_WAIT_MS: Final = 20
+"""The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
+READ_WITHIN_S: Final = 30.0
+"""How long reading a compacted topic to its end may stand still before it is given up."""
+_POLL_MS: Final = 200
+
+_REFUSED = (
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.GroupAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+    kafka_errors.AuthenticationFailedError,
+    kafka_errors.SaslAuthenticationFailed,
+)
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Return what every client needs in order to connect; security settings belong here and nowhere else."""
+    return {
+        "bootstrap_servers": settings.bootstrap.split(","),
+        "client_id": settings.prefix,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    }
+
+
+def producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
+    """Return an unstarted idempotent producer, acked by all replicas.
+
+    Args:
+        settings: where Kafka is.
+        overrides: arguments of AIOKafkaProducer that differ.
+    """
+    return AIOKafkaProducer(
+        **{
+            **connection(settings),
+            "enable_idempotence": True,
+            "acks": "all",
+            "linger_ms": LINGER_MS,
+            "max_batch_size": 65_536,
+            **overrides,
+        }
+    )
+
+
+def consumer(settings: Settings, *topics: str, group: str | None = None, **overrides: Any) -> AIOKafkaConsumer:
+    """Return an unstarted consumer that commits nothing by itself and never guesses an offset.
+
+    Args:
+        settings: where Kafka is.
+        topics: full names to subscribe to; none to subscribe or assign later.
+        group: the group's full name, such as `settings.group("ingest")`; None to assign partitions oneself.
+        overrides: arguments of AIOKafkaConsumer that differ.
+    """
+    return AIOKafkaConsumer(
+        *topics,
+        **{
+            **connection(settings),
+            "group_id": group,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            "fetch_max_wait_ms": EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS,
+            **overrides,
+        },
+    )
+
+
+def admin(settings: Settings) -> AIOKafkaAdminClient:
+    """Return an unstarted admin client."""
+    return AIOKafkaAdminClient(**connection(settings))
+
+
+def transport_error(error: Exception, settings: Settings) -> TransportError:
+    """Return what a Kafka error means to the person who runs guardian, with the way out.
+
+    Args:
+        error: what aiokafka raised, a timeout or an OSError.
+        settings: whose Kafka it was.
+    """
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return TransportError(
+            f"a topic of the prefix {settings.prefix!r} is not there, says Kafka at {settings.bootstrap}",
+            "create the topics: guardian topics create",
+            retriable=False,
+        )
+    if isinstance(error, _REFUSED):
+        return TransportError(
+            f"Kafka at {settings.bootstrap} refused: {what}", "check the credentials and their rights", retriable=False
+        )
+    if isinstance(error, kafka_errors.KafkaConnectionError | kafka_errors.NodeNotReadyError | TimeoutError | OSError):
+        return TransportError(
+            f"no answer from Kafka at {settings.bootstrap} ({what})",
+            "check bootstrap in guardian.toml, GUARDIAN_BOOTSTRAP or --bootstrap, and that the broker runs"
+            " (guardian dev starts one for trying)",
+            retriable=True,
+        )
+    retriable = bool(getattr(error, "retriable", False))
+    fix = "wait and try again" if retriable else "see the broker's log"
+    return TransportError(f"Kafka at {settings.bootstrap}: {what}", fix, retriable=retriable)
+
+
+@asynccontextmanager
+async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
+    """Start a client, and stop it whatever happens.
+
+    Args:
+        client: one of this module's, unstarted.
+        settings: named in the error.
+
+    Raises:
+        TransportError: it could not be started. What goes wrong inside the block is raised as it is.
+    """
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    try:
+        await client.start()
+    except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
+        await stop()
+        raise transport_error(error, settings) from error
+    try:
+        yield client
+    finally:
+        await stop()
+
+
+async def follow(
+    settings: Settings,
+    topics: Sequence[str],
+    *,
+    from_beginning: bool,
+    ready: asyncio.Event | None = None,
+    **overrides: Any,
+) -> AsyncIterator[ConsumerRecord]:
+    """Yield the records of topics for ever, all partitions, without a group.
+
+    Args:
+        settings: where Kafka is.
+        topics: short names of the catalogue.
+        from_beginning: from the oldest record; otherwise from the end, as it was when `ready` was set.
+        ready: set once the place in every partition is fixed: what is written from then on is not missed.
+        overrides: arguments of AIOKafkaConsumer that differ.
+
+    Raises:
+        TransportError: a topic is not there, or Kafka did not answer at the start. Later absences are waited for.
+    """
+    # "earliest": when retention overtakes a slow reader, it goes on at the oldest record that is left.
+    names = [settings.topic(TOPICS[topic].name) for topic in topics]
+    reader = consumer(settings, *names, **{"auto_offset_reset": "earliest", **overrides})
+    async with running(reader, settings):
+        # The places are asked for and set at once: a lazy seek would be resolved at the first fetch, which is later.
+        places = reader.assignment()
+        find = reader.beginning_offsets if from_beginning else reader.end_offsets
+        for place, offset in (await find(places)).items():
+            reader.seek(place, offset)
+        if ready is not None:
+            ready.set()
+        async for record in reader:
+            yield record
+
+
+async def read_newest(settings: Settings, topic: str) -> dict[tuple[bytes, int], ConsumerRecord]:
+    """Read a compacted topic once to the end it has now.
+
+    Args:
+        settings: where Kafka is.
+        topic: short name of the catalogue.
+
+    Returns:
+        the newest record by (key, partition); a key whose newest record is a tombstone is absent.
+
+    Raises:
+        TransportError: the topic is not there, Kafka did not answer, or nothing came for READ_WITHIN_S.
+    """
+    newest: dict[tuple[bytes, int], ConsumerRecord] = {}
+    reader = consumer(settings, settings.topic(TOPICS[topic].name), auto_offset_reset="earliest")
+    async with running(reader, settings):
+        try:
+            async for record in _until_end(reader):
+                newest[record.key or b"", record.partition] = record
+        except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
+            raise transport_error(error, settings) from error
+    return {place: record for place, record in newest.items() if record.value is not None}
+
+
+async def read_compacted(settings: Settings, topic: str) -> dict[bytes, ConsumerRecord]:
+    """Read a compacted topic once to the end it has now.
+
+    Args:
+        settings: where Kafka is.
+        topic: short name of the catalogue.
+
+    Returns:
+        the newest record by key. A key that stands in several partitions, as `_beat` does, gives its latest by
+        timestamp; `read_newest` keeps them apart.
+
+    Raises:
+        TransportError: the topic is not there, or Kafka did not answer.
+    """
+    newest = await read_newest(settings, topic)
+    by_age = sorted(newest.values(), key=lambda record: (record.timestamp, record.offset))
+    return {record.key or b"": record for record in by_age}
+
+
+async def _until_end(reader: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
+    """The records of every assigned partition from the oldest to the end as it is at the start."""
+    places = reader.assignment()
+    ends: dict[TopicPartition, int] = await reader.end_offsets(places)
+    for place, offset in (await reader.beginning_offsets(places)).items():
+        reader.seek(place, offset)
+    clock = asyncio.get_running_loop().time
+    last_at = clock()
+    # The end may be a record that compaction took: so the position tells, not the last record that was seen.
+    while behind := [place for place in places if await reader.position(place) < ends[place]]:
+        found = await reader.getmany(*behind, timeout_ms=_POLL_MS)
+        if found:
+            last_at = clock()
+        elif clock() - last_at > READ_WITHIN_S:
+            raise TimeoutError(f"nothing came for {READ_WITHIN_S:.0f} s although the end is not reached")
+        for records in found.values():
+            for record in records:
+                yield record
