@@ -1,0 +1,63 @@
+"""Alerts: raised once per onset of a trigger, ended by the same id with `active: false`."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from guardian.core.instant import Instant, located
+from guardian.core.outputs import Alert, Evidence, Verdict
+from guardian.core.rollout import Trigger
+from guardian.core.state import RolloutState, Watch
+from guardian.core.words import Action, Severity
+
+NO_FLAG = "*"
+"""The flag of an alert about guardian itself."""
+
+
+def raise_alert(state: RolloutState, watch: Watch, now: Instant, trigger: Trigger, verdict: Verdict) -> None:
+    """Say that a trigger fired; nothing when its alert is active already."""
+    if watch.alert is not None:
+        return
+    watch.alert = Alert(
+        id=f"{state.flag}/{state.attempt}/{trigger.name}/{now.log_ms}",
+        flag=state.flag,
+        attempt=state.attempt,
+        trigger=trigger.name,
+        severity=trigger.severity,
+        tell=trigger.tell,
+        do=trigger.do,
+        active=True,
+        onset_ms=now.log_ms,
+        at_ms=now.log_ms,
+        text=verdict.text,
+        evidence=located(verdict.evidence, now),
+    )
+    now.said.append(watch.alert)
+
+
+def end_alert(watch: Watch, now: Instant, text: str) -> None:
+    """Say that what an active alert was about is over; nothing when none is active."""
+    if watch.alert is None:
+        return
+    now.said.append(replace(watch.alert, active=False, at_ms=now.log_ms, text=text))
+    watch.alert = None
+
+
+def alert_on_guardian(now: Instant, what: str, text: str) -> None:
+    """Say that guardian itself needs a person: a broken protocol, a lost log, a recreated topic."""
+    now.said.append(
+        Alert(
+            id=f"guardian/{now.partition}/{what}/{now.offset}",
+            flag=NO_FLAG,
+            attempt=0,
+            trigger=what,
+            severity=Severity.CRITICAL,
+            tell="",
+            do=Action.NOTIFY,
+            active=True,
+            onset_ms=now.log_ms,
+            at_ms=now.log_ms,
+            text=text,
+            evidence=Evidence(partition=now.partition, offset=now.offset),
+        )
+    )

@@ -1,0 +1,257 @@
+"""What operators ask for: each command is answered by one decision, accepted or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from guardian.core.actions import (
+    TO_ZERO,
+    archive,
+    enter_step,
+    lower_weight,
+    pause,
+    resume,
+    roll_back,
+    rollback_target,
+    switch,
+)
+from guardian.core.alerts import end_alert
+from guardian.core.inputs import Command
+from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.progress import go_on
+from guardian.core.rollout import RolloutSpec
+from guardian.core.state import RolloutState
+from guardian.core.status import retry_needs
+from guardian.core.text import weight_text
+from guardian.core.words import Outcome, Phase, Reason, Signal
+from guardian.errors import IllegalTransition, SpecError
+
+ParseSpec = Callable[[dict[str, Any]], RolloutSpec]
+
+FOR_ALL: Final = ("kill", "unkill", "pause", "resume", "rollback")
+"""The commands that may be given for every flag at once."""
+
+
+def answer(command: Command, outcome: Outcome, reason: Reason, text: str, *, accepted: bool = True) -> Cause:
+    """Return the cause of what a command did."""
+    return Cause(
+        outcome, reason, text, actor=command.actor, command=command.command, command_id=command.id, accepted=accepted
+    )
+
+
+def refusal(command: Command, reason: Reason, text: str) -> Cause:
+    """Return the cause of a refused command."""
+    return answer(command, Outcome.ERROR, reason, text, accepted=False)
+
+
+def obey(state: RolloutState, now: Instant, command: Command) -> None:
+    """Carry out a command on a rollout that exists (`apply` apart), or refuse it with the reason."""
+    if command.epoch > state.epoch:
+        _adopt_epoch(state, now, command)
+    try:
+        _HANDLERS[command.command](state, now, command)
+    except IllegalTransition as error:
+        text = f"{error.message}: {error.fix}" if error.fix else error.message
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_PHASE, text))
+
+
+def _said(command: Command, what: str) -> str:
+    return f"{what} by {command.actor.name}: {command.reason or 'no reason given'}"
+
+
+def _done(command: Command, what: str) -> Cause:
+    return answer(command, Outcome.PASS, Reason.OPERATOR, _said(command, what))
+
+
+def _unchanged(state: RolloutState, now: Instant, command: Command, text: str) -> None:
+    decide(state, now, stand(state), answer(command, Outcome.PASS, Reason.UNCHANGED, text))
+
+
+def _adopt_epoch(state: RolloutState, now: Instant, command: Command) -> None:
+    """The emergency path has raised the epoch: what was written before is ignored by readers, so write anew."""
+    state.epoch = command.epoch
+    change_flag(state, now, Reason.EMERGENCY)
+
+
+def _start(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.phase is Phase.ROLLED_BACK:
+        if needs := retry_needs(state, now.log_ms):
+            text = f"a new attempt still needs {'; '.join(needs)}"
+            decide(state, now, stand(state), refusal(command, Reason.REFUSED_WAIT, text))
+            return
+        enter_step(state, now, Signal.RETRY, 0, _done(command, "started anew"))
+        return
+    cause = answer(command, Outcome.PASS, Reason.STARTED, _said(command, "started"))
+    enter_step(state, now, Signal.START, 0, cause)
+
+
+def _promote(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.killed:
+        raise IllegalTransition("killed", "promote", f"free the kill switch first: guardian unkill {state.flag}")
+    go_on(state, now, _done(command, "promoted"))
+
+
+def _pause(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.phase is Phase.PAUSED:
+        _unchanged(state, now, command, "it is paused already")
+        return
+    pause(state, now, _done(command, "paused"))
+
+
+def _resume(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.phase is Phase.PROGRESSING:
+        _unchanged(state, now, command, "it is not paused")
+        return
+    resume(state, now, _done(command, "resumed"))
+
+
+def _rollback(state: RolloutState, now: Instant, command: Command) -> None:
+    target = rollback_target(state, command.to or TO_ZERO)
+    if target is None:
+        below = [step.name for step in state.spec.steps[: max(state.step_index, 0)]]
+        text = f"{command.to!r} is not below the present step; below it: {', '.join([*below, 'zero'])}"
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_TARGET, text))
+        return
+    if state.phase is Phase.ROLLED_BACK and state.weight_bp == 0:
+        _unchanged(state, now, command, "it is rolled back to 0% already")
+        return
+    roll_back(state, now, target, _done(command, "rolled back"))
+
+
+def _kill(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.killed:
+        _unchanged(state, now, command, "the kill switch is on already")
+        return
+    text = _said(command, "killed")
+    switch(state, now, killed=True, cause=answer(command, Outcome.PASS, Reason.KILLED, text))
+
+
+def _unkill(state: RolloutState, now: Instant, command: Command) -> None:
+    if not state.killed:
+        _unchanged(state, now, command, "the kill switch is off already")
+        return
+    text = _said(command, "freed") + f"; {weight_text(state.weight_bp)} again"
+    switch(state, now, killed=False, cause=answer(command, Outcome.PASS, Reason.FREED, text))
+
+
+def _resolve(state: RolloutState, now: Instant, command: Command) -> None:
+    if state.phase is not Phase.ROLLED_BACK:
+        raise IllegalTransition(state.phase, "resolve", "there is no rollback to resolve")
+    state.resolved = True
+    for watch in state.watches.values():
+        end_alert(watch, now, _said(command, "resolved"))
+    decide(state, now, stand(state), _done(command, "resolved"))
+
+
+def _archive(state: RolloutState, now: Instant, command: Command) -> None:
+    archive(state, now, _done(command, "archived"))
+
+
+_HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = {
+    "start": _start,
+    "promote": _promote,
+    "pause": _pause,
+    "resume": _resume,
+    "rollback": _rollback,
+    "kill": _kill,
+    "unkill": _unkill,
+    "resolve": _resolve,
+    "archive": _archive,
+}
+COMMANDS: Final = ("apply", *_HANDLERS)
+"""Every command that this version obeys."""
+
+
+def declare(command: Command, now: Instant, parse_spec: ParseSpec) -> RolloutState | Cause:
+    """Return the state of a rollout that is applied for the first time, or why its spec is refused."""
+    spec = checked_spec(command, parse_spec)
+    if isinstance(spec, Cause):
+        return spec
+    state = RolloutState(spec=spec, document=command.spec or {}, entered_ms=now.log_ms, epoch=command.epoch)
+    before = stand(state)
+    change_flag(state, now, Reason.APPLIED)
+    cause = answer(command, Outcome.PASS, Reason.APPLIED, _said(command, f"applied revision {spec.revision}"))
+    decide(state, now, before, cause)
+    return state
+
+
+def checked_spec(command: Command, parse_spec: ParseSpec) -> RolloutSpec | Cause:
+    """Return the spec of an apply command, or the refusal that names every problem."""
+    try:
+        spec = parse_spec(command.spec or {})
+    except SpecError as error:
+        text = "; ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+        return refusal(command, Reason.REFUSED_SPEC, text)
+    if spec.flag != command.flag:
+        return refusal(command, Reason.REFUSED_SPEC, f"flag: the spec is of {spec.flag!r}, not {command.flag!r}")
+    return spec
+
+
+def reapply(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
+    """Apply a new revision: gates and triggers change at once; what would move people's variants is refused."""
+    before = stand(state)
+    spec = checked_spec(command, parse_spec)
+    if isinstance(spec, Cause):
+        decide(state, now, before, spec)
+        return
+    if spec.revision == state.spec.revision:
+        _unchanged(state, now, command, f"revision {spec.revision} is applied already")
+        return
+    if refused := _refuse_change(state, spec):
+        decide(state, now, before, refusal(command, Reason.REFUSED_CHANGE, refused))
+        return
+    _take_spec(state, now, command, spec)
+    cause = answer(command, Outcome.PASS, Reason.APPLIED, _said(command, f"applied revision {spec.revision}"))
+    decide(state, now, before, cause)
+
+
+def _refuse_change(state: RolloutState, spec: RolloutSpec) -> str:
+    """Return why this spec may not replace the running one; empty when it may."""
+    if state.phase is Phase.ARCHIVED:
+        return "the rollout is archived"
+    if state.weight_bp == 0 and state.phase in (Phase.DRAFT, Phase.ROLLED_BACK):
+        return ""
+    return _refuse_people(state, spec) or _refuse_weight(state, spec)
+
+
+def _refuse_people(state: RolloutState, spec: RolloutSpec) -> str:
+    if spec.variants != state.spec.variants:
+        return "variants cannot change within an attempt: roll back first"
+    if (spec.salt or spec.flag) != (state.spec.salt or state.flag):
+        return "the salt cannot change within an attempt: it would reshuffle every subject"
+    return ""
+
+
+def _refuse_weight(state: RolloutState, spec: RolloutSpec) -> str:
+    current = next((step for step in spec.steps if step.name == state.step_name), None)
+    if current is None:
+        return f"the current step {state.step_name!r} is not in the new revision"
+    if current.weight_bp > state.weight_bp:
+        return (
+            f"step {current.name!r} serves {weight_text(state.weight_bp)} now; "
+            f"an apply never raises it (the revision says {weight_text(current.weight_bp)})"
+        )
+    return ""
+
+
+def _take_spec(state: RolloutState, now: Instant, command: Command, spec: RolloutSpec) -> None:
+    """Replace the spec; a changed trigger starts its evidence anew, an unchanged one goes on."""
+    old_triggers = {trigger.name: trigger for trigger in state.triggers()}
+    step_name, old = state.step_name, state.spec
+    state.spec, state.document = spec, command.spec or {}
+    names = [step.name for step in spec.steps]
+    state.step_index = names.index(step_name) if step_name in names else -1
+    for trigger in state.triggers():
+        if old_triggers.get(trigger.name) != trigger and (watch := state.watches.pop(trigger.name, None)):
+            end_alert(watch, now, "the trigger was changed")
+    kept = {trigger.name for trigger in state.triggers()}
+    for name in [name for name in state.watches if name not in kept]:
+        end_alert(state.watches.pop(name), now, "the trigger was removed")
+    for series in state.series.values():
+        series.keep_s = state.keep_s()
+    weight_bp = state.step.weight_bp if state.step else 0
+    if weight_bp < state.weight_bp:
+        lower_weight(state, now, weight_bp, Reason.APPLIED)
+    elif spec.variants != old.variants or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
+        change_flag(state, now, Reason.APPLIED)

@@ -1,0 +1,310 @@
+"""The fold: (state, input) -> (state, outputs), over the dense log of one input partition.
+
+Same log in, same outputs out. The engine owns the state of every rollout of its partition and nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from guardian.core.alerts import NO_FLAG, alert_on_guardian
+from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, reapply, refusal
+from guardian.core.inputs import Batch, Command, Reassert, Record, Source, Tick, Watermarks
+from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.outputs import Beat, Decision, Evidence, FlagState, Output
+from guardian.core.progress import progress, summarise
+from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
+from guardian.core.state import RolloutState
+from guardian.core.status import status_of
+from guardian.core.watching import judge_arrivals, judge_event_times, take_cell
+from guardian.core.words import ALL_FLAGS, Outcome, Phase, Reason
+from guardian.errors import InternalError
+
+BEAT_EVERY_MS: Final = 5_000
+STATUS_EVERY_MS: Final = 1_000
+STATUS_SPREAD_MS: Final = 5
+"""A partition writes at most one status in this time: many rollouts make each one's rarer."""
+
+
+class Engine:
+    """The rollouts of one input partition.
+
+    Args:
+        partition: of guardian.inputs.
+        parse_spec: turns the document of an apply command into a checked spec; raises SpecError.
+    """
+
+    def __init__(self, partition: int, parse_spec: ParseSpec) -> None:
+        self.partition = partition
+        self.next_offset = 0
+        self._parse_spec = parse_spec
+        self._state = PartitionState()
+        self._rollouts: dict[str, RolloutState] = {}
+        self._dirty: set[str] = set()
+
+    # What decide's loop calls
+
+    def fold(self, record: Record) -> list[Output]:
+        """Fold the next record.
+
+        Returns:
+            what guardian says, in order; the flag changes must not wait for the rest.
+
+        Raises:
+            InternalError: not the next record: the log is dense and nothing may be skipped.
+        """
+        if record.offset != self.next_offset:
+            raise InternalError(f"partition {self.partition}: offset {record.offset} is not {self.next_offset}")
+        self.next_offset += 1
+        clock = self._state.clock
+        before_ms = clock.watermark_ms
+        clock.read_log(record.log_ms)
+        if isinstance(record.payload, Watermarks):
+            clock.read_marks(record.payload)
+        now = Instant(self.partition, record.offset, clock.log_ms, clock.watermark_ms, self._stale(), clock.lag_ms)
+        match record.payload:
+            case Batch():
+                self._take_batch(record.payload, now)
+            case Tick():
+                self._take_tick(now)
+            case Reassert():
+                self._take_reassert(record.payload, now)
+            case None:
+                self._state.rubbish_count += 1
+        if now.watermark_ms // 1_000 > before_ms // 1_000:
+            self._judge(now, before_ms)
+        self._say_status(now)
+        return now.said
+
+    def jump(self, offset: int, log_ms: int) -> list[Output]:
+        """Continue behind a gap in the log: name it, start windows anew, freeze promotions until they are full.
+
+        Args:
+            offset: the first offset that is still there.
+            log_ms: a broker timestamp of that moment.
+        """
+        lost_from, self.next_offset = self.next_offset, offset
+        clock = self._state.clock
+        clock.read_log(log_ms)
+        now = Instant(self.partition, offset, clock.log_ms, clock.watermark_ms, "inputs were lost", -1)
+        text = f"inputs {lost_from} to {offset - 1} of partition {self.partition} were lost before they were read"
+        alert_on_guardian(now, "inputs_lost", text)
+        for state in self._rollouts.values():
+            state.start_evidence_anew()
+            state.promote_after_ms = clock.log_ms + state.keep_s() * 1_000
+            decide(state, now, stand(state), Cause(Outcome.INCONCLUSIVE, Reason.EVIDENCE_LOST, text))
+            self._dirty.add(state.flag)
+        return now.said
+
+    def capture(self) -> Capture:
+        """Return the state of this instant: the mark, and each rollout that changed since the last capture."""
+        offset = self.next_offset - 1
+        snapshots = []
+        for flag in sorted(self._dirty):
+            state = self._rollouts[flag]
+            state.folded_offset = offset
+            snapshots.append(RolloutSnapshot(flag, offset, pack(state)))
+        self._dirty.clear()
+        return Capture(self.next_offset, pack(self._state), snapshots)
+
+    def mark_dirty(self, flag: str) -> None:
+        """Take note that a rollout's snapshot was not written: the next capture includes it again."""
+        if flag in self._rollouts:
+            self._dirty.add(flag)
+
+    @classmethod
+    def restore(
+        cls,
+        partition: int,
+        parse_spec: ParseSpec,
+        mark: tuple[int, bytes] | None,
+        snapshots: dict[str, tuple[int, bytes]],
+    ) -> Engine:
+        """Return the engine as of the mark; rollouts whose snapshot is newer skip what they include.
+
+        Args:
+            mark: next offset and state of the partition; None begins at offset 0.
+            snapshots: by flag: the last offset included, and the state.
+        """
+        engine = cls(partition, parse_spec)
+        if mark is not None:
+            engine.next_offset = mark[0]
+            engine._state = unpack(mark[1], PartitionState)
+        for flag, (offset, data) in snapshots.items():
+            state = unpack(data, RolloutState)
+            state.folded_offset = offset
+            engine._rollouts[flag] = state
+        return engine
+
+    def flags(self) -> list[FlagState]:
+        """Return what this partition asserts now, by flag."""
+        return [self._rollouts[flag].flag_state() for flag in sorted(self._rollouts)]
+
+    @property
+    def rollout_count(self) -> int:
+        """How many rollouts this partition holds."""
+        return len(self._rollouts)
+
+    # Batches
+
+    def _take_batch(self, batch: Batch, now: Instant) -> None:
+        if not self._is_next(batch, now):
+            return
+        for command in batch.commands:
+            self._take_command(command, now)
+        touched: dict[str, RolloutState] = {}
+        for cell in batch.cells:
+            state = self._rollouts.get(cell.flag)
+            if state is not None and state.folded_offset < now.offset:
+                take_cell(state, cell, now)
+                touched[cell.flag] = state
+        self._dirty.update(touched)
+        for state in touched.values():
+            if state.phase is not Phase.ARCHIVED:
+                judge_arrivals(state, now)
+
+    def _is_next(self, batch: Batch, now: Instant) -> bool:
+        """Drop a batch that starts before what has been applied: it is a repetition, or the protocol was broken."""
+        source, state = batch.source, self._state
+        if not self._same_topic(source, now):
+            return False
+        key = f"{source.topic}/{source.topic_id}/{source.partition}"
+        applied = state.applied.get(key, 0)
+        if batch.start >= applied:
+            state.applied[key] = batch.end
+            return True
+        state.repeated_count += 1
+        if batch.end > applied:
+            text = (
+                f"{key}: the range [{batch.start}, {batch.end}) straddles {applied}, the end of what is applied; "
+                f"offsets were reset or metadata was lost; the range was not applied"
+            )
+            self._freeze(now, f"straddle {key}", text)
+        return False
+
+    def _same_topic(self, source: Source, now: Instant) -> bool:
+        name = f"{source.topic}/{source.partition}"
+        known = self._state.topic_ids.setdefault(name, source.topic_id)
+        if known == source.topic_id:
+            return True
+        text = f"{name} was recreated: its id was {known}, now it is {source.topic_id}; its batches are not applied"
+        self._freeze(now, f"recreated {name}", text)
+        return False
+
+    def _freeze(self, now: Instant, what: str, text: str) -> None:
+        if what not in self._state.frozen:
+            self._state.frozen[what] = text
+            alert_on_guardian(now, what, text)
+
+    # Commands
+
+    def _take_command(self, command: Command, now: Instant) -> None:
+        if command.command not in COMMANDS:
+            self._refuse(command, now, Reason.REFUSED_PHASE, f"{command.command!r} is not a command of this version")
+        elif command.flag == ALL_FLAGS:
+            self._take_for_all(command, now)
+        elif command.command == "apply" and command.flag not in self._rollouts:
+            declared = declare(command, now, self._parse_spec)
+            if isinstance(declared, RolloutState):
+                self._rollouts[declared.flag] = declared
+                self._dirty.add(declared.flag)
+            else:
+                self._refuse(command, now, declared.reason, declared.text)
+        elif command.flag not in self._rollouts:
+            text = f"no rollout of {command.flag!r}: apply its spec first"
+            self._refuse(command, now, Reason.REFUSED_UNKNOWN_FLAG, text)
+        else:
+            self._obey(self._rollouts[command.flag], command, now)
+
+    def _obey(self, state: RolloutState, command: Command, now: Instant) -> None:
+        if state.folded_offset >= now.offset:
+            return
+        self._dirty.add(state.flag)
+        if command.command == "apply":
+            reapply(state, now, command, self._parse_spec)
+        else:
+            obey(state, now, command)
+
+    def _take_for_all(self, command: Command, now: Instant) -> None:
+        """Carry a command out on every flag of this partition, then answer once for the partition."""
+        if command.command not in FOR_ALL:
+            text = f"{command.command} is for one flag; for all: {', '.join(FOR_ALL)}"
+            self._refuse(command, now, Reason.REFUSED_TARGET, text)
+            return
+        for flag in sorted(self._rollouts):
+            self._obey(self._rollouts[flag], command, now)
+        text = f"{command.command} for {len(self._rollouts)} flags of partition {self.partition}"
+        now.said.append(self._answer(now, answer(command, Outcome.PASS, Reason.OPERATOR, text), NO_FLAG))
+
+    def _refuse(self, command: Command, now: Instant, reason: Reason, text: str) -> None:
+        now.said.append(self._answer(now, refusal(command, reason, text), command.flag))
+
+    def _answer(self, now: Instant, cause: Cause, flag: str) -> Decision:
+        """Return the decision that answers a command which concerns no rollout of its own."""
+        fields: dict[str, Any] = {name: getattr(cause, name) for name in Cause.__struct_fields__}
+        fields["evidence"] = Evidence(partition=now.partition, offset=now.offset)
+        return Decision(
+            id=f"{flag}/0/{now.offset}/{cause.command_id}",
+            flag=flag,
+            attempt=0,
+            at_ms=now.log_ms,
+            from_phase=Phase.DRAFT,
+            phase=Phase.DRAFT,
+            step="",
+            from_weight_bp=0,
+            weight_bp=0,
+            epoch=0,
+            version=0,
+            change_id="",
+            partition=now.partition,
+            offset=now.offset,
+            **fields,
+        )
+
+    # Time
+
+    def _stale(self) -> str:
+        """Return why no promotion may be made now, empty when one may."""
+        return "; ".join(self._state.frozen.values()) or self._state.clock.stale()
+
+    def _judge(self, now: Instant, before_ms: int) -> None:
+        for state in self._rollouts.values():
+            alive = state.folded_offset < now.offset and state.phase is not Phase.ARCHIVED
+            if alive and judge_event_times(state, now, before_ms):
+                self._dirty.add(state.flag)
+
+    def _take_tick(self, now: Instant) -> None:
+        passed_ms = now.log_ms - self._state.ticked_ms if self._state.ticked_ms else 0
+        self._state.ticked_ms = now.log_ms
+        if now.log_ms - self._state.beat_ms >= BEAT_EVERY_MS:
+            self._state.beat_ms = now.log_ms
+            now.said.append(Beat(self.partition, now.log_ms))
+        for state in self._rollouts.values():
+            if state.folded_offset < now.offset:
+                if state.phase is Phase.PROGRESSING:
+                    self._dirty.add(state.flag)
+                progress(state, now, passed_ms)
+                summarise(state, now)
+
+    def _take_reassert(self, reassert: Reassert, now: Instant) -> None:
+        state = self._rollouts.get(reassert.flag)
+        if state is None or state.folded_offset >= now.offset:
+            return
+        if (reassert.epoch, reassert.version) < (state.epoch, state.version):
+            self._dirty.add(state.flag)
+            change_flag(state, now, Reason.REASSERTED, same_content=True)
+
+    # Status
+
+    def _say_status(self, now: Instant) -> None:
+        """Write the status of rollouts that were decided on, and now and then of those that something arrived for."""
+        every_ms = max(STATUS_EVERY_MS, STATUS_SPREAD_MS * len(self._rollouts))
+        for state in self._rollouts.values():
+            if state.folded_offset >= now.offset:
+                continue
+            alive = state.touched or state.phase is Phase.PROGRESSING
+            if state.status_ms == 0 or (alive and now.log_ms - state.status_ms >= every_ms):
+                state.status_ms = now.log_ms
+                state.touched = False
+                self._dirty.add(state.flag)
+                now.said.append(status_of(state, now))

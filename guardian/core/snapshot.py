@@ -1,0 +1,92 @@
+"""State to bytes and back: a snapshot is a pure function of the log, whoever wrote it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from guardian.core.clock import Clock
+from guardian.core.state import RolloutState
+from guardian.errors import InternalError
+
+SNAPSHOT_FORMAT: Final = 1
+MAX_SNAPSHOT_BYTES: Final = 262_144
+_PREFIX: Final = bytes([SNAPSHOT_FORMAT])
+
+
+class PartitionState(Struct):
+    """Everything of an input partition that belongs to no rollout.
+
+    Args:
+        clock: its times.
+        applied: `topic/topic id/partition` -> end of what has been applied of that source partition.
+        topic_ids: `topic/partition` -> the topic id that was seen first; another one means a recreated topic.
+        frozen: why promotions are frozen, by cause; empty when they are not.
+        ticked_ms, beat_ms: log time of the last tick and beat.
+        rubbish_count, repeated_count: records that changed nothing.
+    """
+
+    clock: Clock = field(default_factory=Clock)
+    applied: dict[str, int] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=dict)
+    frozen: dict[str, str] = field(default_factory=dict)
+    ticked_ms: int = 0
+    beat_ms: int = 0
+    rubbish_count: int = 0
+    repeated_count: int = 0
+
+
+class RolloutSnapshot(Struct, frozen=True):
+    """One rollout's state at an instant.
+
+    Args:
+        flag: its flag.
+        offset: the last input offset that it includes.
+        data: what restore takes.
+    """
+
+    flag: str
+    offset: int
+    data: bytes
+
+
+class Capture(Struct, frozen=True):
+    """A partition's state at one instant.
+
+    Args:
+        next_offset: the first input offset that is not included.
+        mark: the partition's state.
+        rollouts: those that changed since the last capture.
+    """
+
+    next_offset: int
+    mark: bytes
+    rollouts: list[RolloutSnapshot]
+
+
+State = TypeVar("State", RolloutState, PartitionState)
+
+
+def pack(state: RolloutState | PartitionState) -> bytes:
+    """Return a state as bytes: format, then deflated msgpack."""
+    return _PREFIX + zlib.compress(msgspec.msgpack.encode(state), 1)
+
+
+def unpack(data: bytes, kind: type[State]) -> State:
+    """Return the state in these bytes.
+
+    Raises:
+        InternalError: another format, or damaged: decide must not guess.
+    """
+    if data[:1] != _PREFIX:
+        raise InternalError(
+            f"checkpoint has format {data[0] if data else 'none'}, this version reads {SNAPSHOT_FORMAT}",
+            "run the version that wrote it, or reset the checkpoint and let the log be read from its start",
+        )
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(data[1:]), type=kind)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise InternalError(f"checkpoint is damaged: {error}") from error

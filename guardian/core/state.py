@@ -1,0 +1,165 @@
+"""What is running: the state of one rollout, whole in one struct so that a snapshot of it is a copy of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from guardian.core.inputs import Actor
+from guardian.core.judge import Hold
+from guardian.core.outputs import Alert, FlagState, Verdict
+from guardian.core.rollout import RolloutSpec, Step, Trigger
+from guardian.core.windows import Series, Tally
+from guardian.core.words import Outcome, Phase, Reason
+
+GUARDIAN = Actor(name="guardian", via="guardian", authenticated=True)
+"""The actor of what guardian does by itself."""
+
+
+class Watch(Struct):
+    """One trigger while it runs.
+
+    Args:
+        hold: its clock.
+        verdict: the last one; None before any.
+        alert: the alert that is active, None for none.
+    """
+
+    hold: Hold = field(default_factory=Hold)
+    verdict: Verdict | None = None
+    alert: Alert | None = None
+
+
+class RolloutState(Struct):
+    """A rollout while it runs.
+
+    Args:
+        spec: what was declared; replaced whole by an apply.
+        document: the JSON it was parsed from, for the status.
+        phase: where the machine is; moved by machine.next_phase only.
+        epoch, version, change_id, changed_ms: of the last flag document.
+        content_version: the version since which the document says what it says; evidence of it counts.
+        flag_reason: why the document was last changed.
+        attempt: which run, 0 before the first start.
+        step_index: the current step; -1 before the first and after a rollback to zero.
+        weight_bp: the candidate's share.
+        killed: the kill switch.
+        entered_ms: log time when phase or step was entered.
+        baked_ms: bake of this step so far, on fresh evidence.
+        gate_wait_ms: how long gates have been waited for since the bake ended.
+        resolved: a person has resolved the last rollback.
+        rolled_back_ms: log time of the last rollback.
+        series: buckets by variant, of the arms only.
+        step_tallies: by variant, since the step began.
+        watches: by trigger name.
+        totals: everything that ever arrived, by `variant` and `variant:outcome`; never reset.
+        late_count, stale_version_count: what arrived and did not count.
+        outcome, reason, text: how the rollout stands, as last decided.
+        summary_ms, status_ms: log time of the last summary and status.
+        promote_after_ms: event time that must be reached before a promotion, after evidence was lost.
+        folded_offset: the last input that this state includes.
+        id_offset, ordinal: how many ids were made at which offset.
+        touched: something arrived since the last status.
+    """
+
+    spec: RolloutSpec
+    document: dict[str, Any]
+    phase: Phase = Phase.DRAFT
+    epoch: int = 0
+    version: int = 0
+    content_version: int = 0
+    change_id: str = ""
+    changed_ms: int = 0
+    flag_reason: Reason = Reason.APPLIED
+    attempt: int = 0
+    step_index: int = -1
+    weight_bp: int = 0
+    killed: bool = False
+    entered_ms: int = 0
+    baked_ms: int = 0
+    gate_wait_ms: int = 0
+    resolved: bool = False
+    rolled_back_ms: int = 0
+    series: dict[str, Series] = field(default_factory=dict)
+    step_tallies: dict[str, Tally] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    late_count: int = 0
+    stale_version_count: int = 0
+    outcome: Outcome = Outcome.INCONCLUSIVE
+    reason: Reason = Reason.APPLIED
+    text: str = ""
+    summary_ms: int = 0
+    status_ms: int = 0
+    promote_after_ms: int = 0
+    folded_offset: int = -1
+    id_offset: int = -1
+    ordinal: int = 0
+    touched: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The flag's name."""
+        return self.spec.flag
+
+    @property
+    def step(self) -> Step | None:
+        """The current step, None before the first and at zero."""
+        return self.spec.steps[self.step_index] if self.step_index >= 0 else None
+
+    @property
+    def step_name(self) -> str:
+        """The current step's name, empty without one."""
+        return self.step.name if self.step else ""
+
+    def triggers(self) -> list[Trigger]:
+        """Return the triggers that watch now: the rollout's and the current step's."""
+        return [*self.spec.triggers, *(self.step.triggers if self.step else ())]
+
+    def keep_s(self) -> int:
+        """Return how far back any rule of this rollout looks, in seconds."""
+        rules = [trigger.rule for trigger in self.spec.triggers]
+        for step in self.spec.steps:
+            rules += [gate.rule for gate in step.gates]
+            rules += [trigger.rule for trigger in step.triggers]
+        return max((max(rule.over_ms, rule.hold_ms) for rule in rules), default=0) // 1_000 + 1
+
+    def tally(self, variant: str) -> Tally:
+        """Return a variant's figures since the step began."""
+        return self.step_tallies.setdefault(variant, Tally())
+
+    def buckets(self, variant: str) -> Series:
+        """Return a variant's buckets."""
+        return self.series.setdefault(variant, Series(self.keep_s()))
+
+    def flag_state(self) -> FlagState:
+        """Return what decides what a subject gets, with the present phase."""
+        variants = self.spec.variants
+        return FlagState(
+            flag=self.flag,
+            epoch=self.epoch,
+            version=self.version,
+            change_id=self.change_id,
+            changed_ms=self.changed_ms,
+            attempt=self.attempt,
+            phase=self.phase,
+            step=self.step_name,
+            weight_bp=self.weight_bp,
+            control=variants.control,
+            candidate=variants.candidate,
+            values=variants.values,
+            salt=self.spec.salt or self.flag,
+            killed=self.killed,
+            env_prefix=self.spec.env_prefix,
+            reason=self.flag_reason,
+        )
+
+    def start_evidence_anew(self) -> None:
+        """Empty windows, step figures and hold clocks: a flag change begins new evidence."""
+        for series in self.series.values():
+            series.clear()
+        self.step_tallies.clear()
+        for watch in self.watches.values():
+            watch.hold = Hold()
+            watch.verdict = None

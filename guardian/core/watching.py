@@ -1,0 +1,161 @@
+"""Must we act? Evidence comes in, triggers are judged, and one that fires does what it says.
+
+Counts act on arrival. Everything else is judged at event times, second by second as the watermark moves.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guardian.core.actions import pause, roll_back, rollback_target
+from guardian.core.alerts import end_alert, raise_alert
+from guardian.core.inputs import Bucket, Cell
+from guardian.core.instant import Cause, Instant, decide, stand
+from guardian.core.judge import Finding, find, judge_trigger, look_back
+from guardian.core.outputs import Verdict
+from guardian.core.rollout import Op, Trigger, Unit
+from guardian.core.state import RolloutState, Watch
+from guardian.core.windows import OUTCOMES, tally_of
+from guardian.core.words import Action, Outcome, Phase, Reason
+
+MAX_CATCH_UP: Final = 64
+"""At most so many event times are judged when the watermark leaps; they are spread evenly over the leap."""
+
+_CAN_PAUSE: Final = (Phase.PROGRESSING, Phase.WAITING)
+
+
+def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
+    """Count a cell: always in the totals, in the evidence when it is of the present flag document."""
+    arms = (state.spec.variants.control, state.spec.variants.candidate)
+    for bucket in cell.buckets:
+        _total(state, cell.variant if cell.variant in arms else "other", bucket)
+        if cell.variant not in arms:
+            continue
+        if not _counts(state, cell.flag_version, bucket.second):
+            state.stale_version_count += bucket.n
+            continue
+        tally = tally_of(bucket, count_migrations=state.spec.count_migrations)
+        state.tally(cell.variant).add(tally)
+        if not state.buckets(cell.variant).add(bucket.second, tally, now.watermark_ms // 1_000):
+            state.late_count += tally.n
+    state.touched = True
+
+
+def _counts(state: RolloutState, flag_version: int, second: int) -> bool:
+    """Events of an older document do not count; those that do not say count once the change has settled."""
+    if flag_version:
+        return flag_version >= state.content_version
+    return second * 1_000 >= state.changed_ms + state.spec.settle_ms
+
+
+def _total(state: RolloutState, variant: str, bucket: Bucket) -> None:
+    totals = state.totals
+    totals[variant] = totals.get(variant, 0) + bucket.n
+    for name in OUTCOMES:
+        if count := getattr(bucket, name):
+            key = f"{variant}:{name}"
+            totals[key] = totals.get(key, 0) + count
+    for name, count in zip(("success", "failure", "fallback"), bucket.migrations, strict=False):
+        if count:
+            key = f"{variant}:{name}"
+            totals[key] = totals.get(key, 0) + count
+
+
+def _acts_on_arrival(trigger: Trigger) -> bool:
+    return trigger.rule.metric.unit is Unit.COUNT and trigger.rule.op in (Op.ABOVE, Op.AT_LEAST)
+
+
+def judge_arrivals(state: RolloutState, now: Instant) -> None:
+    """Judge the counts that can only grow, on all that has arrived, whatever the watermark says."""
+    for trigger in state.triggers():
+        if _acts_on_arrival(trigger):
+            series = state.buckets(state.spec.variants.candidate)
+            end_ms = max(now.watermark_ms, (series.newest_s() + 1) * 1_000)
+            if _judge(state, trigger, now, end_ms):
+                return
+
+
+def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> bool:
+    """Judge every trigger at each second of event time from `from_ms` (excluded) to the watermark.
+
+    A leap of more than MAX_CATCH_UP seconds is judged at that many event times, evenly spread.
+    Only whole seconds are judged, so that a bucket that is still filling is not.
+
+    Returns:
+        False when there was nothing to judge and the state is as it was.
+    """
+    if _nothing_to_judge(state):
+        return False
+    last_s, from_s = now.watermark_ms // 1_000, from_ms // 1_000
+    stride_s = max(1, -(-(last_s - from_s) // MAX_CATCH_UP))
+    times = [second * 1_000 for second in range(last_s, from_s if from_ms else last_s - 1, -stride_s)][::-1]
+    for at_ms in times:
+        for trigger in state.triggers():
+            if _judge(state, trigger, now, at_ms):
+                return True
+    for series in state.series.values():
+        series.roll(last_s)
+    return True
+
+
+def _nothing_to_judge(state: RolloutState) -> bool:
+    """No figures of the candidate and no clock that runs: ten thousand quiet rollouts must cost nothing."""
+    candidate = state.spec.variants.candidate
+    series = state.series.get(candidate)
+    return (
+        (series is None or not any(series.tiers))
+        and candidate not in state.step_tallies
+        and not any(watch.hold.crossed or watch.alert for watch in state.watches.values())
+    )
+
+
+def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> bool:
+    """Judge one trigger; true when it changed the flag or the phase, so that the rest would judge a past."""
+    watch = state.watches.setdefault(trigger.name, Watch())
+    verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, at_ms), at_ms)
+    watch.verdict = verdict
+    if verdict.outcome is Outcome.PASS:
+        end_alert(watch, now, verdict.text)
+    if verdict.outcome is not Outcome.FAIL:
+        return False
+    state.touched = True
+    already_told = watch.alert is not None
+    raise_alert(state, watch, now, trigger, verdict)
+    return _act(state, trigger, verdict, now, already_told=already_told)
+
+
+def _found(state: RolloutState, trigger: Trigger, at_ms: int) -> Finding:
+    candidate = state.spec.variants.candidate
+    if trigger.rule.per_step:
+        return find(trigger.rule.metric, state.tally(candidate))
+    return look_back(trigger.rule, trigger.min_samples, state.buckets(candidate), at_ms)
+
+
+def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, *, already_told: bool) -> bool:
+    cause = Cause(
+        Outcome.FAIL, Reason.TRIGGER_FIRED, f"{trigger.name}: {verdict.text}", trigger=trigger.name,
+        evidence=verdict.evidence,
+    )  # fmt: skip
+    if trigger.do is Action.ROLLBACK and state.weight_bp > 0:
+        to = trigger.to or (state.step.rollback_to if state.step else "") or state.spec.rollback.to
+        target = rollback_target(state, to)
+        roll_back(state, now, -1 if target is None else target, cause)
+        return True
+    if trigger.do is Action.PAUSE and state.phase in _CAN_PAUSE:
+        pause(state, now, cause)
+        return True
+    if not already_told:
+        decide(state, now, stand(state), cause)
+    return False
+
+
+def holding(state: RolloutState) -> list[str]:
+    """Return the triggers that would act but are still in their hold: a promotion now would wipe their evidence."""
+    return [
+        trigger.name
+        for trigger in state.triggers()
+        if trigger.do is not Action.NOTIFY
+        and (watch := state.watches.get(trigger.name)) is not None
+        and watch.verdict is not None
+        and watch.verdict.reason in (Reason.HOLDING, Reason.OVER_LIMIT)
+    ]
