@@ -1,0 +1,51 @@
+"""The house keeps its order: rooms, bans, sizes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=False)
+
+
+def test_the_rooms_keep_their_import_order() -> None:
+    result = run(str(BIN / "lint-imports"))
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("module", ["time", "datetime", "random", "uuid", "asyncio", "logging", "os"])
+def test_core_may_not_reach_for_clock_chance_or_world(module: str) -> None:
+    result = run(str(BIN / "ruff"), "check", "--stdin-filename", "guardian/core/new.py", "-", text=f"import {module}\n")
+    assert result.returncode == 1
+    assert f"TID251 `{module}` is banned" in result.stdout
+
+
+def test_other_rooms_may_read_a_clock() -> None:
+    source = "import time\n\nNOW = time.time()\n"
+    result = run(str(BIN / "ruff"), "check", "--stdin-filename", "guardian/ingest/new.py", "-", text=source)
+    assert result.returncode == 0, result.stdout
+
+
+def test_no_file_of_the_package_grows_beyond_350_lines() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in sorted((ROOT / "guardian").rglob("*.py"))
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350
+    }
+    assert long == {}
+
+
+def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    targets = [line for line in lines if line and line[0].isalpha() and ":" in line and "=" not in line.split(":")[0]]
+    rules = [line for line in targets if ":=" not in line and "?=" not in line]
+    assert rules
+    assert [line for line in rules if "## " not in line] == []
