@@ -1,0 +1,1 @@
+"""The whole suite: `make test`."""

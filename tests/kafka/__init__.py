@@ -1,0 +1,1 @@
+"""The brokers, the catalogue, and the clients."""
