@@ -204,10 +204,11 @@ class RolloutSpec(Struct, frozen=True):
         triggers: watched in every phase.
         rollback: the policy.
         components: migration events of these components belong to this flag.
-        count_migrations: `sources: [migrations]`: success and failure count as ok and error.
+        count_migrations: `sources` names migrations: success and failure count as ok and error.
         salt: what the split is salted with.
         env_prefix: overrides are read from `<env_prefix>_<FLAG>`; empty for `FLAG` alone.
         settle_ms: event time after a flag change in which events without a flag version do not count.
+        count_telemetry: `sources` names telemetry, or says nothing: requests count.
     """
 
     flag: str
@@ -223,3 +224,4 @@ class RolloutSpec(Struct, frozen=True):
     salt: str = ""
     env_prefix: str = ""
     settle_ms: int = DEFAULT_SETTLE_MS
+    count_telemetry: bool = True

@@ -1,0 +1,143 @@
+"""What is legal in a spec but unwise, for `guardian check`: nothing here stops an apply."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guardian.core.rollout import Op, RolloutSpec, Rule, Step, Trigger, Unit
+from guardian.core.text import count_text, duration_text, rate_text, weight_text
+from guardian.core.words import WEIGHT_FULL_BP, Action
+from guardian.errors import Problem
+from guardian.spec.rules import comparison_text
+
+ASSUMED_REQUESTS_PER_SECOND: Final = 10
+"""The traffic by which it is judged whether a bake can gather its samples; a guess, and the advice says so."""
+
+_FAILURES: Final = frozenset({"error", "crash"})
+_TRUTH_LIKE: Final = frozenset({"on", "off", "yes", "no", "true", "false"})
+
+
+def advice(spec: RolloutSpec) -> list[Problem]:
+    """Say what is unwise.
+
+    Args:
+        spec: a checked one.
+
+    Returns:
+        one entry per thing, in the order of the spec; empty when there is nothing to say.
+    """
+    found = _about_values(spec)
+    for i, step in enumerate(spec.steps):
+        found += _about_step(step, f"steps[{i}]", is_last=i == len(spec.steps) - 1)
+        for j, trigger in enumerate(step.triggers):
+            found += _about_trigger(trigger, f"steps[{i}].triggers[{j}]", [step])
+    if spec.steps[0].weight_bp == WEIGHT_FULL_BP:
+        found.append(Problem("steps[0]", "everybody gets the candidate at once", "begin with a small weight"))
+    found += _about_watch(spec)
+    for i, trigger in enumerate(spec.triggers):
+        found += _about_trigger(trigger, f"triggers[{i}]", list(spec.steps))
+    if spec.count_migrations and not spec.components:
+        message = "migration events count, but no component belongs to this flag"
+        found.append(Problem("sources", message, "name `components`, unless every event names its flag"))
+    return found
+
+
+def _about_values(spec: RolloutSpec) -> list[Problem]:
+    words = [
+        value for value in spec.variants.values.values() if isinstance(value, str) and value.lower() in _TRUTH_LIKE
+    ]
+    if not words:
+        return []
+    message = f"the application is given the text {words[0]!r}, not a truth value"
+    return [Problem("variants.values", message, "write `true` and `false` if the flag is a boolean")]
+
+
+def _about_watch(spec: RolloutSpec) -> list[Problem]:
+    """Whether anything takes a failing candidate back."""
+    guards = [
+        trigger for trigger in _all_triggers(spec) if trigger.do is not Action.NOTIFY and _counts_failures(trigger)
+    ]
+    if not guards:
+        message = "no trigger takes a failing candidate back"
+        return [Problem("triggers", message, "add `error_rate > 5% for 5 minutes` and `crash_count > 0 per step`")]
+    if not any(trigger.rule.metric.unit is Unit.COUNT for trigger in guards):
+        message = "no trigger acts on crashes or errors within seconds: rates wait for their samples"
+        return [Problem("triggers", message, "add `crash_count > 0 per step`")]
+    return []
+
+
+def _all_triggers(spec: RolloutSpec) -> list[Trigger]:
+    return [*spec.triggers, *(trigger for step in spec.steps for trigger in step.triggers)]
+
+
+def _counts_failures(trigger: Trigger) -> bool:
+    metric = trigger.rule.metric
+    return (
+        trigger.rule.op in (Op.ABOVE, Op.AT_LEAST)
+        and bool(_FAILURES & set(metric.outcomes))
+        and "ok" not in metric.outcomes
+    )
+
+
+def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
+    found = []
+    if not step.bake_ms:
+        message = (
+            "the last step has no bake: the rollout is over as soon as it is reached"
+            if is_last
+            else "no bake: gates are judged on no evidence"
+        )
+        found.append(Problem(f"{path}.bake", message, "give it an hour or more"))
+    if not step.gates and not is_last:
+        message = f"step `{step.name}` has no gates: it goes on when the bake is over, whatever was seen"
+        found.append(Problem(path, message, "add `gates: [error_rate < 1%]`"))
+    for j, gate in enumerate(step.gates):
+        here = f"{path}.gates[{j}]"
+        found += _about_samples(step, gate.min_samples, gate.rule, here)
+        found += _about_rule(gate.rule, here)
+        if gate.rule.over_ms > step.bake_ms > 0:
+            message = f"looks back {duration_text(gate.rule.over_ms)}, but the step bakes {duration_text(step.bake_ms)}"
+            found.append(Problem(here, message, "a step's evidence begins with the step"))
+    return found
+
+
+def _about_samples(step: Step, needed: int, rule: Rule, path: str) -> list[Problem]:
+    """Whether a bake at this weight can gather the samples."""
+    seconds = min(rule.over_ms or step.bake_ms, step.bake_ms) / 1_000
+    expected = ASSUMED_REQUESTS_PER_SECOND * seconds * step.weight_bp / WEIGHT_FULL_BP
+    if not step.bake_ms or expected >= needed:
+        return []
+    message = (
+        f"{comparison_text(rule)} needs {count_text(needed)} requests; {weight_text(step.weight_bp)} of "
+        f"{ASSUMED_REQUESTS_PER_SECOND} requests/s brings about {count_text(round(expected))} in "
+        f"{duration_text(int(seconds * 1_000))}"
+    )
+    return [Problem(path, message, "bake longer, raise the weight or the limit; fine if your traffic is higher")]
+
+
+def _about_trigger(trigger: Trigger, path: str, steps: list[Step]) -> list[Problem]:
+    found = _about_rule(trigger.rule, path)
+    bakes = [step for step in steps if step.bake_ms]
+    shortest = min(bakes, key=lambda step: step.bake_ms, default=None)
+    if shortest is not None and trigger.rule.hold_ms >= shortest.bake_ms and trigger.do is not Action.NOTIFY:
+        message = (
+            f"holds for {duration_text(trigger.rule.hold_ms)}, but step `{shortest.name}` is over after "
+            f"{duration_text(shortest.bake_ms)}: there it cannot act in time"
+        )
+        found.append(Problem(path, message, "shorten the hold or bake longer"))
+    return found
+
+
+def _about_rule(rule: Rule, path: str) -> list[Problem]:
+    """Whether the rule can be both true and false."""
+    least, most = 0.0, 1.0 if rule.metric.unit is Unit.RATE else float("inf")
+    always = (rule.op is Op.AT_LEAST and rule.limit <= least) or (rule.op is Op.AT_MOST and rule.limit >= most)
+    never = (rule.op is Op.BELOW and rule.limit <= least) or (rule.op is Op.ABOVE and rule.limit >= most)
+    if not always and not never:
+        return []
+    end = rate_text(rule.limit) if rule.metric.unit is Unit.RATE else "0"
+    return [
+        Problem(
+            path, f"{comparison_text(rule)} is {'always' if always else 'never'} true", f"take another limit than {end}"
+        )
+    ]
