@@ -1,0 +1,1 @@
+"""One file per command; `guardian.cli.main` is the table of them."""

@@ -1,0 +1,60 @@
+"""`guardian dev`: a broker and all of guardian in one process, for an application to connect to."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from guardian.cli.broker import Broker, BrokerOption, own_broker
+from guardian.cli.logs import log_to_stderr
+from guardian.cli.options import Json
+from guardian.cli.reading import finish
+from guardian.cli.screen import answers, print_json
+from guardian.cli.worker import Role, run_roles, stop_on_signals
+from guardian.kafka.settings import Settings, load_settings
+
+log = logging.getLogger("guardian.dev")
+
+Prefix = Annotated[str | None, typer.Option("--prefix", metavar="NAME", help="Prefix of the topics.")]
+
+
+def dev(broker: BrokerOption = Broker.EMBEDDED, prefix: Prefix = None, as_json: Json = False) -> None:
+    """Run a broker and all of guardian until Ctrl-C; applications connect to the printed address."""
+    settings = load_settings(prefix=prefix)
+    log_to_stderr(settings.log_level)
+    finish(_dev(broker, settings, as_json))
+
+
+async def _dev(broker: Broker, settings: Settings, as_json: bool) -> None:
+    """Broker first, then the roles; the other way round at the end."""
+    async with stop_on_signals() as stop:
+        log.info("starting the %s broker", broker)
+        async with own_broker(broker, settings) as found:
+            _say_where(broker, found, as_json)
+            await run_roles(found, Role.ALL, stop)
+    log.info("ended")
+
+
+def _say_where(broker: Broker, settings: Settings, as_json: bool) -> None:
+    """The address, as lines that a shell can take."""
+    environment = {"GUARDIAN_BOOTSTRAP": settings.bootstrap, "GUARDIAN_PREFIX": settings.prefix}
+    if settings.embedded:
+        environment["GUARDIAN_EMBEDDED"] = "true"
+    if as_json:
+        print_json(
+            {
+                "broker": str(broker),
+                "bootstrap": settings.bootstrap,
+                "prefix": settings.prefix,
+                "environment": environment,
+            }
+        )
+        return
+    answers().print(
+        "guardian runs. In another shell, for applications and for guardian's own commands:", soft_wrap=True
+    )
+    for name, value in environment.items():
+        answers().print(f"  export {name}={value}", soft_wrap=True, markup=False)
+    answers().print("Everything is kept in memory or in a temporary folder and gone at the end. Ctrl-C ends it.")

@@ -1,0 +1,36 @@
+"""`guardian run`: the stages against a real cluster, in this process."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from guardian.cli.logs import log_to_stderr
+from guardian.cli.options import KafkaOptions
+from guardian.cli.reading import finish
+from guardian.cli.ready import wait_for_topics
+from guardian.cli.worker import Role, run_roles, stop_on_signals
+from guardian.kafka.settings import Settings
+
+log = logging.getLogger("guardian.run")
+
+RoleOption = Annotated[Role, typer.Option("--role", help="Which stages this process runs.")]
+
+
+def run(kafka: KafkaOptions, role: RoleOption = Role.ALL) -> None:
+    """Run ingest, decide or all of guardian against Kafka until it is told to end."""
+    settings = kafka.load()
+    log_to_stderr(settings.log_level)
+    finish(_run(settings, role))
+
+
+async def _run(settings: Settings, role: Role) -> None:
+    """Check the topics, then run until a signal."""
+    async with stop_on_signals() as stop:
+        log.info("role=%s bootstrap=%s prefix=%s", role, settings.bootstrap, settings.prefix)
+        await wait_for_topics(settings, stop)
+        if not stop.is_set():
+            await run_roles(settings, role, stop)
+    log.info("ended")

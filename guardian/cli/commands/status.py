@@ -1,0 +1,36 @@
+"""`guardian status`: why a rollout stands where it stands, and what is missing to move on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from guardian.cli.options import Json, KafkaOptions, flag_name
+from guardian.cli.reading import UnknownFlag, finish, read_statuses
+from guardian.cli.screen import answers, notes, print_json
+from guardian.cli.views import list_table, status_page
+
+Flags = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FLAG...", help="One flag for everything about it; several or none for a table.", parser=flag_name
+    ),
+]
+
+
+def status(kafka: KafkaOptions, flags: Flags = None, as_json: Json = False) -> None:
+    """Show why a rollout stands where it stands and what is missing to move on."""
+    found = finish(read_statuses(kafka.load()))
+    for flag in flags or []:
+        if flag not in found:
+            raise UnknownFlag(flag, list(found))
+    shown = [found[flag] for flag in flags] if flags else list(found.values())
+    if as_json:
+        print_json(shown[0] if flags and len(flags) == 1 else {"rollouts": shown})
+    elif flags and len(flags) == 1:
+        answers().print(status_page(shown[0]))
+    elif shown:
+        answers().print(list_table(shown))
+    else:
+        notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")

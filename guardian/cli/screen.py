@@ -1,0 +1,38 @@
+"""What a command prints: answers to stdout, everything else to stderr, and never a broken JSON line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+_PIPE_WIDTH = 200
+"""Columns when nobody watches: a table in a pipe must not be cut at 80."""
+
+
+def answers() -> Console:
+    """Return the console for what was asked for (stdout)."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """Return the console for progress, hints and errors (stderr)."""
+    return _console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document as one line, at once, so that a program on the other end of a pipe sees it.
+
+    Args:
+        value: anything that msgspec can encode: dicts, lists, Structs, enums.
+    """
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console made when it is needed, so that a redirected stdout is the one written to."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)

@@ -1,0 +1,133 @@
+"""Lines of JSON become Kafka records: checked one by one, sent in bounded batches, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from guardian.cli.reading import reached, reaching
+from guardian.cli.screen import notes
+from guardian.core.events import MAX_EVENT_BYTES
+from guardian.kafka.clients import producer
+from guardian.kafka.settings import Settings
+
+_IN_FLIGHT = 2_000
+"""Records sent and not yet acked; then the reading of the file waits."""
+_SHOWN_PROBLEMS = 10
+_PROGRESS_S = 2.0
+_ACK_S = 60.0
+
+
+@dataclass
+class Sent:
+    """What became of the lines.
+
+    Args:
+        telemetry_count, migrations_count: events acked by Kafka.
+        bad_count: lines that are no event.
+        problems: the first of them: line number from 1, what is wrong.
+    """
+
+    telemetry_count: int = 0
+    migrations_count: int = 0
+    bad_count: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def refuse(self, line: int, message: str) -> None:
+        """Count a bad line, and keep it while there is room."""
+        self.bad_count += 1
+        if len(self.problems) < _SHOWN_PROBLEMS:
+            self.problems.append((line, message))
+
+
+async def send_lines(settings: Settings, lines: Iterable[bytes], topic: str) -> Sent:
+    """Send every line that is a JSON object; empty lines are left out.
+
+    Args:
+        settings: where Kafka is.
+        lines: JSON Lines.
+        topic: `telemetry`, `migrations`, or empty to tell by the line: one with an `event_type` is a migration event.
+
+    Raises:
+        TransportError: Kafka did not take them.
+    """
+    sent = Sent()
+    async with reached(producer(settings, linger_ms=5), settings) as sender:
+        await _send_all(settings, sender, lines, topic, sent)
+    return sent
+
+
+async def _send_all(
+    settings: Settings, sender: AIOKafkaProducer, lines: Iterable[bytes], topic: str, sent: Sent
+) -> None:
+    """Read, check, send; every `_IN_FLIGHT` records wait for their acks."""
+    waiting: list[asyncio.Future[object]] = []
+    shown_at = time.monotonic()
+    for number, line in enumerate(lines, 1):
+        if not (text := line.strip()):
+            continue
+        event, problem = _event(text)
+        if event is None:
+            sent.refuse(number, problem)
+            continue
+        target = topic or ("migrations" if "event_type" in event else "telemetry")
+        key = _key(event)
+        async with reaching(settings, _ACK_S):
+            waiting.append(await sender.send(settings.topic(target), text, key=key))
+        _count(sent, target)
+        if len(waiting) >= _IN_FLIGHT:
+            await _acked(settings, waiting)
+            if time.monotonic() - shown_at > _PROGRESS_S:
+                shown_at = time.monotonic()
+                _progress(sent)
+    await _acked(settings, waiting)
+
+
+def _event(text: bytes) -> tuple[dict[str, object] | None, str]:
+    """One line as a JSON object, or what is wrong with it."""
+    if len(text) > MAX_EVENT_BYTES:
+        return None, f"{len(text):,} bytes, an event has at most {MAX_EVENT_BYTES:,}"
+    try:
+        event = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return None, f"not JSON: {error}"
+    if not isinstance(event, dict):
+        return None, f"a JSON object is wanted, this is {type(event).__name__}"
+    return event, ""
+
+
+def _key(event: dict[str, object]) -> bytes | None:
+    """The subject, so that one subject's events stay in order, as the SDK does."""
+    subject = event.get("subject")
+    return subject.encode() if isinstance(subject, str) and subject else None
+
+
+def _count(sent: Sent, target: str) -> None:
+    """One more event for its topic."""
+    if target == "migrations":
+        sent.migrations_count += 1
+    else:
+        sent.telemetry_count += 1
+
+
+async def _acked(settings: Settings, waiting: list[asyncio.Future[object]]) -> None:
+    """Wait until Kafka has everything that was sent."""
+    async with reaching(settings, _ACK_S):
+        await asyncio.gather(*waiting)
+    waiting.clear()
+
+
+def _progress(sent: Sent) -> None:
+    """How far it is, for a person who waits; to stderr, so that stdout stays the answer."""
+    count = sent.telemetry_count + sent.migrations_count
+    bad = f", {sent.bad_count:,} bad" if sent.bad_count else ""
+    if sys.stderr.isatty():
+        notes().print(f"\r{count:,} sent{bad}", end="")
+    else:
+        notes().print(f"{count:,} sent{bad}")

@@ -1,0 +1,74 @@
+"""Spec files as the commands read them: from a path or stdin, with every problem kept rather than raised."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guardian.core.rollout import RolloutSpec
+from guardian.errors import Problem, SpecError
+
+_STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands in one file.
+
+    Args:
+        source: the file's name as given, `<stdin>` for `-`.
+        spec: the checked rollout; None when there are problems.
+        document: its JSON document, as it goes into the log.
+        problems: everything wrong.
+        advice: everything legal but unwise.
+    """
+
+    source: str
+    spec: RolloutSpec | None = None
+    document: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    advice: list[Problem] = field(default_factory=list)
+
+
+def examine(path: Path) -> Found:
+    """Read and check one file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    from guardian.spec.advice import advice  # noqa: PLC0415 (see `demand`)
+
+    try:
+        spec, document = demand(path)
+    except SpecError as error:
+        return Found(error.source, problems=error.problems)
+    return Found(_name(path), spec, document, advice=advice(spec))
+
+
+def demand(path: Path) -> tuple[RolloutSpec, dict[str, Any]]:
+    """Read one file that must be right.
+
+    Raises:
+        SpecError: it is not; with every problem.
+        OSError: it cannot be read.
+    """
+    from guardian.spec.load import load_spec  # noqa: PLC0415 (YAML and numpy: `guardian kill` must not wait for them)
+
+    return load_spec(_text(path), _name(path))
+
+
+def _name(path: Path) -> str:
+    """The name to show."""
+    return "<stdin>" if str(path) == _STDIN else str(path)
+
+
+def _text(path: Path) -> str:
+    """What stands in the file."""
+    if str(path) == _STDIN:
+        return sys.stdin.read()
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError([Problem("", f"not UTF-8 text: {error.reason}", "save it as UTF-8")], str(path)) from error

@@ -1,0 +1,199 @@
+"""A rollout's status as a person reads it: where it stands, why, and what is missing to move on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.rollout import Unit
+from guardian.core.text import count_text, duration_text, rate_text, value_text, weight_text
+from guardian.core.words import Outcome, Phase
+
+_BAR_CELLS = 20
+_PHASE_COLOURS = {
+    Phase.DRAFT: "dim",
+    Phase.PROGRESSING: "green",
+    Phase.WAITING: "yellow",
+    Phase.PAUSED: "yellow",
+    Phase.ROLLING_BACK: "red",
+    Phase.ROLLED_BACK: "red",
+    Phase.COMPLETED: "blue",
+    Phase.ARCHIVED: "dim",
+}
+_OUTCOME_COLOURS = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "red",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.ERROR: "bold red",
+}
+
+
+def time_text(at_ms: int) -> str:
+    """Return a moment as UTC to the second, `2026-11-21 13:04:05Z`; `-` for none.
+
+    Args:
+        at_ms: Unix milliseconds, 0 for none.
+    """
+    if at_ms <= 0:
+        return "-"
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def list_table(statuses: Iterable[RolloutStatus]) -> Table:
+    """Return every rollout in one line each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("FLAG", "PHASE", "STEP", "WEIGHT", "ATTEMPT", "SINCE", "OWNER", "WHY"):
+        table.add_column(
+            column, justify="right" if column in ("WEIGHT", "ATTEMPT") else "left", no_wrap=column != "WHY"
+        )
+    for status in statuses:
+        state = status.state
+        table.add_row(
+            escape(state.flag),
+            phase_text(status),
+            escape(state.step) or "-",
+            weight_text(state.weight_bp),
+            str(state.attempt),
+            time_text(status.since_ms),
+            escape(status.owner) or "-",
+            why_text(status),
+        )
+    return table
+
+
+def phase_text(status: RolloutStatus) -> Text:
+    """Return the phase in its colour, and the kill switch that stands over it."""
+    text = Text(str(status.state.phase), style=_PHASE_COLOURS.get(status.state.phase, ""))
+    if status.state.killed:
+        text.append(" KILLED", style="bold red")
+    return text
+
+
+def why_text(status: RolloutStatus) -> Text:
+    """Return outcome, reason and text in one line."""
+    text = Text(str(status.reason), style=_OUTCOME_COLOURS.get(status.outcome, ""))
+    if status.text:
+        text.append(f": {status.text}", style="default")
+    return text
+
+
+def status_page(status: RolloutStatus) -> RenderableType:
+    """Return everything about one rollout."""
+    state = status.state
+    head = Text.assemble((state.flag, "bold"), "  ", phase_text(status))
+    head.append(f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column()
+    facts.add_row(
+        "why", Group(Text.assemble((str(status.outcome), _OUTCOME_COLOURS[status.outcome]), " ", why_text(status)))
+    )
+    facts.add_row("missing", Text("\n".join(status.missing) or "nothing", style="" if status.missing else "dim"))
+    facts.add_row("ladder", ladder(status))
+    if status.gates:
+        facts.add_row("gates", rules(status.gates))
+    if status.triggers:
+        facts.add_row("triggers", rules(status.triggers))
+    facts.add_row("figures", figures(status))
+    facts.add_row("evidence", Text(evidence_text(status)))
+    facts.add_row("run", Text(run_text(status)))
+    return Group(head, facts)
+
+
+def ladder(status: RolloutStatus) -> Table:
+    """Return the steps with their weights, and the bake's progress at the current one."""
+    table = Table.grid(padding=(0, 2))
+    for step in status.steps:
+        mark, style = {"done": ("✓", "green"), "current": ("▶", "bold")}.get(step.state, ("·", "dim"))
+        table.add_row(
+            Text(mark, style=style),
+            Text(step.name, style=style),
+            Text(weight_text(step.weight_bp), style=style, justify="right"),
+            _bake(step, status),
+        )
+    return table
+
+
+def _bake(step: StepStatus, status: RolloutStatus) -> Text:
+    """The bake of one step: a bar for the current one, its length for the others."""
+    if step.state != "current" or status.bake_ms <= 0:
+        return Text(f"bake {duration_text(step.bake_ms)}", style="dim")
+    share = min(max(status.baked_ms / status.bake_ms, 0.0), 1.0)
+    full = int(share * _BAR_CELLS)
+    bar = Text("█" * full, style="green")
+    bar.append("░" * (_BAR_CELLS - full), style="dim")
+    bar.append(f" {duration_text(min(status.baked_ms, status.bake_ms))} of {duration_text(status.bake_ms)}")
+    return bar
+
+
+def rules(statuses: list[RuleStatus]) -> Table:
+    """Return gates or triggers: the verdict, the name, and its text, which carries both numbers."""
+    table = Table.grid(padding=(0, 2))
+    for rule in statuses:
+        verdict = rule.verdict
+        table.add_row(
+            Text(str(verdict.outcome), style=_OUTCOME_COLOURS[verdict.outcome]),
+            Text(rule.name),
+            Text(verdict.text or f"{rule.rule}: {verdict.reason}"),
+        )
+    return table
+
+
+def figures(status: RolloutStatus) -> Table:
+    """Return the step's figures per variant, control first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("variant")
+    for column in ("requests", "errors", "error rate", "crashes", "p50", "p95", "p99"):
+        table.add_column(column, justify="right")
+    for name, row in ordered_figures(status):
+        role = (
+            " (candidate)" if name == status.state.candidate else " (control)" if name == status.state.control else ""
+        )
+        table.add_row(
+            f"{name}{role}",
+            count_text(row.n),
+            count_text(row.errors),
+            rate_text(row.errors / row.n) if row.n else "-",
+            count_text(row.crashes),
+            *(value_text(Unit.LATENCY_MS, value) if value is not None else "-" for value in _percentiles(row)),
+        )
+    return table
+
+
+def ordered_figures(status: RolloutStatus) -> list[tuple[str, Figures]]:
+    """Return the figures per variant, control first, then the candidate, then any other."""
+    order = {status.state.control: 0, status.state.candidate: 1}
+    return sorted(status.figures.items(), key=lambda item: (order.get(item[0], 2), item[0]))
+
+
+def _percentiles(row: Figures) -> tuple[float | None, float | None, float | None]:
+    """p50, p95 and p99 in milliseconds."""
+    return row.p50_ms, row.p95_ms, row.p99_ms
+
+
+def evidence_text(status: RolloutStatus) -> str:
+    """Return how fresh and how whole the evidence is."""
+    fresh = "guardian is blind" if status.lag_ms < 0 else f"watermark lag {duration_text(status.lag_ms)}"
+    parts = [f"{fresh} (watermark {time_text(status.watermark_ms)})"]
+    parts.append(f"late {count_text(status.late_count)}")
+    parts.append(f"by an older flag version {count_text(status.stale_version_count)}")
+    if status.evidence_from_ms:
+        parts.append(f"whole since {time_text(status.evidence_from_ms)}")
+    return ", ".join(parts)
+
+
+def run_text(status: RolloutStatus) -> str:
+    """Return which run this is: attempt, version, revision, owner, times."""
+    state = status.state
+    version = f"{state.epoch}/{state.version}" if state.epoch else str(state.version)
+    parts = [f"attempt {state.attempt}", f"flag version {version}", f"revision {status.revision}"]
+    parts.append(f"owner {status.owner or '-'}")
+    parts.append(f"in this step since {time_text(status.since_ms)}")
+    parts.append(f"as of {time_text(status.updated_ms)}")
+    return ", ".join(parts)
