@@ -177,6 +177,8 @@ class Checkpoint:
     def __init__(self, partition: int, saved: Saved) -> None:
         self.partition = partition
         self.stage = Stage.IDLE
+        self.complete = False
+        """Whether the last round that ended wrote its mark."""
         self._keys = set(saved.keys)
         self._newest = {flag: offset for flag, (offset, _) in saved.snapshots.items()}
         self._captured: Captured | None = None
@@ -195,6 +197,7 @@ class Checkpoint:
         self.stage = Stage.OUTPUTS
         self._captured = captured
         self._failed = False
+        self.complete = False
 
     def outputs_acked(self) -> list[Write]:
         """Go on: every output up to the captured instant is acked (rule 1). Returns what to write now."""
@@ -259,6 +262,7 @@ class Checkpoint:
         """Delete what the acked mark made superfluous (rule 4): older keys, and what lies beyond a truncated end."""
         captured = self._of(Stage.MARK)
         self.stage = Stage.DELETES
+        self.complete = True
         now = captured.next_offset
         covered = {flag: offset for flag, offset in self._newest.items() if offset < now}
         old = [key for key in self._keys if key.flag in covered and key.offset != covered[key.flag]]

@@ -106,8 +106,8 @@ class Worker:
             if not lossy or self.chance.random() < 0.7:
                 self.position = self.reader.next_offset
         elif step is Step.TAKE:
-            self.engine.next_offset = record.offset if self.world.rules.reader is not DenseReader else (
-                self.engine.next_offset
+            self.engine.next_offset = (
+                record.offset if self.world.rules.reader is not DenseReader else (self.engine.next_offset)
             )
             said = self.engine.fold(record)
             self.pending += [each.state.change_id for each in said if isinstance(each, FlagChange)]

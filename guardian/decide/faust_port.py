@@ -1,0 +1,248 @@
+"""Faust behind the port: the only file of decide that knows faust-streaming.
+
+Faust brings the records, spreads the partitions over the processes and keeps the checkpoint in a Table. What it is not
+trusted with: offsets. It commits none (`acks=False`), and the reader above insists on a dense log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from faust.exceptions import FaustError, ProducerSendError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, StreamT, TransportT
+
+from guardian.decide.port import Arrival, Bounds, Delivered, Settled
+from guardian.errors import InternalError
+from guardian.kafka.clients import transport_error
+from guardian.kafka.settings import Settings
+
+SESSION_TIMEOUT_S: Final = 6.0
+HEARTBEAT_S: Final = 1.0
+FETCH_WAIT_MS: Final = 200
+"""Faust asks for 1,500 ms: so long can a partition stand still that was left out of the fetch under way."""
+EMBEDDED_FETCH_WAIT_MS: Final = 20
+"""The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
+ACK_WITHIN_S: Final = 30.0
+STOP_WITHIN_S: Final = 20.0
+BACKLOG: Final = 1_000
+"""Records that wait for the loop; Faust's own buffers come on top."""
+TABLE: Final = "checkpoint"
+
+log = logging.getLogger(__name__)
+
+
+class PortCrashed(InternalError):
+    """Faust broke down for a reason of its own: once more from the start may help, for ever it must not."""
+
+
+class FaustPort:
+    """The port on Faust. One object is one life: after an error a new one is made.
+
+    Args:
+        settings: the installation; the group is `<prefix>.decide`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inputs = settings.topic("inputs")
+        self._arrivals: asyncio.Queue[Arrival | Exception] = asyncio.Queue()
+        self._room = asyncio.Semaphore(BACKLOG)
+        self._rewinding = asyncio.Lock()
+        self._life: list[asyncio.Task[None]] = []
+        self._app = _App(self, settings)
+        topic = self._app.topic(
+            self._inputs, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False, allow_empty=True
+        )
+        self._table = self._app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=settings.partitions)
+        self._app.agent(topic, name="decide")(self._take)
+
+    async def start(self) -> None:
+        """Start Faust in this event loop; partitions come as Settled."""
+        self._life = [asyncio.create_task(self._start_app()), asyncio.create_task(self._watch_crash())]
+
+    async def stop(self) -> None:
+        """Leave the group and end Faust's threads; what it says while dying is logged."""
+        for task in self._life:
+            task.cancel()
+        try:
+            await asyncio.wait_for(self._app.stop(), STOP_WITHIN_S)
+        except Exception as error:
+            log.warning("faust did not stop cleanly: %r", error)
+        await asyncio.gather(*self._life, return_exceptions=True)
+
+    async def next(self) -> Arrival:
+        """Wait for the next thing that comes in."""
+        arrival = await self._arrivals.get()
+        if isinstance(arrival, Exception):
+            raise arrival
+        if isinstance(arrival, Delivered):
+            self._room.release()
+        return arrival
+
+    def saved(self, partition: int) -> dict[bytes, bytes]:
+        """Return every checkpoint record of a partition, by key."""
+        prefix = f"{partition}/".encode()
+        records = cast(dict[bytes, bytes], self._table.data)
+        return {key: value for key, value in records.items() if key.startswith(prefix) and value is not None}
+
+    async def save(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Write one checkpoint record and wait for its ack."""
+        # The table's own assignment does not wait for the changelog; so it is written here, and the data set beside it.
+        sent = self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw")
+        try:
+            await asyncio.wait_for(asyncio.shield(sent), ACK_WITHIN_S)
+        except (KafkaError, ProducerSendError, TimeoutError, OSError) as error:
+            raise transport_error(error, self._settings) from error
+        data = cast(dict[bytes, bytes], self._table.data)
+        if value is None:
+            data.pop(key, None)
+        else:
+            data[key] = value
+
+    async def rewind(self, offsets: dict[int, int]) -> bool:
+        """Continue each of these partitions at the given offset; False when a rebalance came in between."""
+        app, consumer = self._app, cast(driver.Consumer, self._app.consumer)
+        places = {TP(self._inputs, partition): offset for partition, offset in offsets.items()}
+        async with self._rewinding:
+            before = app.rebalancing_count
+            if app.rebalancing or not set(places) <= consumer.assignment():
+                return False
+            try:
+                # Step 1: nothing new is taken from the fetcher; the message in flight is let go.
+                consumer.stop_flow()
+                await consumer.wait_for_stopped_flow()
+                # Step 2: the position of the fetcher.
+                await consumer.seek_wait(places)
+                # Step 3: the offset below which Faust drops records unseen; the message in flight has just moved it.
+                for place, offset in places.items():
+                    consumer._read_offset[place] = offset or None
+            except (KafkaError, TimeoutError, OSError, FaustError) as error:
+                log.warning("rewinding %s failed, it is tried again: %r", offsets, error)
+            # Step 4: a rebalance has stopped the flow too, and resumes it itself when its recovery is over.
+            if app.rebalancing or app.rebalancing_count != before:
+                return False
+            consumer.resume_flow()
+            return True
+
+    async def bounds(self, partition: int) -> Bounds:
+        """Ask the broker what the partition holds now."""
+        place, consumer = TP(self._inputs, partition), self._app.consumer
+        try:
+            start = (await asyncio.wait_for(consumer.earliest_offsets(place), ACK_WITHIN_S))[place]
+            end = (await asyncio.wait_for(consumer.highwaters(place), ACK_WITHIN_S))[place]
+        except (KafkaError, FaustError, TimeoutError, OSError, KeyError) as error:
+            raise transport_error(error, self._settings) from error
+        return Bounds(start, end)
+
+    async def _take(self, stream: StreamT[Any]) -> None:
+        """The agent: hands every record on, in the order in which Faust gives them."""
+        async for event in stream.events():
+            message = event.message
+            await self._room.acquire()
+            timestamp_ms = round(message.timestamp * 1_000)
+            self._arrivals.put_nowait(Delivered(message.partition, message.offset, timestamp_ms, message.value))
+
+    def settled(self) -> None:
+        """Faust's rebalance is over: recovery is done, the flow runs again."""
+        partitions = frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._inputs)
+        data = cast(dict[bytes, bytes], self._table.data)
+        for key in [key for key in data if int(key.split(b"/", 1)[0]) not in partitions]:
+            del data[key]
+        self._arrivals.put_nowait(Settled(partitions))
+
+    def fail(self, error: BaseException) -> None:
+        """End this port's life: `next` raises."""
+        if isinstance(error, KafkaError | ProducerSendError | TimeoutError | OSError):
+            self._arrivals.put_nowait(transport_error(cast(Exception, error), self._settings))
+        else:
+            self._arrivals.put_nowait(PortCrashed(f"faust broke down: {type(error).__name__}: {error}"))
+
+    async def _start_app(self) -> None:
+        try:
+            await self._app.start()
+        except Exception as error:
+            self.fail(error)
+
+    async def _watch_crash(self) -> None:
+        # Faust's threads mark the app as crashed from outside this loop, which wakes nobody: so it is looked at.
+        while not self._app.crashed:
+            await asyncio.sleep(0.5)
+        self.fail(self._app.crash_reason or RuntimeError("crashed without a reason"))
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer with a fetch wait that suits decisions in milliseconds."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = cast(_App, self.app).fetch_wait_ms
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's alarm compares time of day with a monotonic clock, and cries wolf; the loop has its own."""
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _App(faust.App):
+    """Faust's app, in this process and this loop: no command line, no signal handlers, no folders, no web server."""
+
+    def __init__(self, port: FaustPort, settings: Settings) -> None:
+        self._port = port
+        self.fetch_wait_ms = EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS
+        super().__init__(
+            settings.group("decide"),
+            broker=[f"kafka://{address.strip()}" for address in settings.bootstrap.split(",")],
+            broker_client_id=settings.prefix,
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=HEARTBEAT_S,
+            broker_request_timeout=20.0,
+            consumer_auto_offset_reset="earliest",
+            store="memory://",
+            stream_wait_empty=False,
+            table_standby_replicas=0,
+            topic_allow_declare=not settings.embedded,
+            topic_disable_leader=True,
+            topic_partitions=settings.partitions,
+            topic_replication_factor=settings.replication,
+            web_enabled=False,
+            autodiscover=False,
+            loop=asyncio.get_running_loop(),
+        )
+
+    def _create_directories(self) -> None:
+        """Nothing is kept in files."""
+
+    def _new_transport(self) -> TransportT:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def on_rebalance_end(self) -> None:
+        """Tell the port that the partitions are settled."""
+        super().on_rebalance_end()
+        self._port.settled()
+
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        # A supervisor would start the agent again beside a stream that may be dead: once more from the start instead.
+        self._port.fail(exc)
+
+
+def quiet(names: Iterable[str] = ("faust", "mode")) -> None:
+    """Let only Faust's errors through: at each rebalance it reports tables and offsets as warnings."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.ERROR)

@@ -1,0 +1,227 @@
+"""One partition that is ours: read densely, folded, published, and written down from time to time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from guardian.core.inputs import Payload, Record, Tick
+from guardian.core.outputs import FlagState, Output
+from guardian.decide import metrics
+from guardian.decide.checkpoint import (
+    CHECKPOINT_INPUTS,
+    CHECKPOINT_INTERVAL_MS,
+    MAX_SNAPSHOT_BYTES,
+    Captured,
+    Checkpoint,
+    Saved,
+    Stage,
+    Write,
+)
+from guardian.decide.dense import DenseReader, Place, Step
+from guardian.decide.port import Delivered, Port
+from guardian.decide.publish import Publisher
+from guardian.errors import DecodeError, GuardianError, InternalError, TransportError
+from guardian.wire.inputs import decode_payload
+
+WRITES_AT_ONCE: Final = 100
+"""Snapshots under way to the changelog at the same time."""
+
+log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """The fold, as guardian.core.engine has it."""
+
+    next_offset: int
+
+    def fold(self, record: Record) -> list[Output]: ...
+    def jump(self, offset: int, log_ms: int) -> list[Output]: ...
+    def capture(self) -> Captured: ...
+    def mark_dirty(self, flag: str) -> None: ...
+    def flags(self) -> list[FlagState]: ...
+
+
+Restore = Callable[[int, tuple[int, bytes] | None, dict[str, tuple[int, bytes]]], Engine]
+"""Partition, mark and snapshots to an engine that stands at the mark."""
+
+
+class Owned:
+    """A partition from the moment it became ours.
+
+    Args:
+        partition: of guardian.inputs.
+        saved: what the checkpoint holds.
+        restore: builds the engine.
+        port: where records come from and checkpoints go.
+        publisher: where outputs go.
+    """
+
+    def __init__(self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher) -> None:
+        self.partition = partition
+        self.engine = restore(partition, saved.mark, saved.snapshots)
+        self.reader = DenseReader(partition, self.engine.next_offset)
+        self.known_end = 0
+        """Offsets below this one are in the log for certain."""
+        self.progress_s = time.monotonic()
+        """When a record was last taken, or there was none to take."""
+        self._port, self._publisher = port, publisher
+        self._checkpoint = Checkpoint(partition, saved)
+        self._snapshots_end = max((offset for offset, _ in saved.snapshots.values()), default=-1) + 1
+        self._flags = set(saved.snapshots)
+        self._leaping: Place | None = None
+        self._saved_s = self.progress_s
+        self._saved_offset = self.engine.next_offset
+        self._label = str(partition)
+        self._writing: asyncio.Task[None] | None = None
+
+    async def open(self) -> int:
+        """Find the place in the log from which to go on.
+
+        Returns:
+            the offset to read from.
+
+        Raises:
+            TransportError: the broker did not answer.
+        """
+        bounds = await self._port.bounds(self.partition)
+        place = self.reader.place(bounds)
+        if place is Place.INSIDE and self._snapshots_end > bounds.end:
+            place = Place.TRUNCATION
+        if place is not Place.INSIDE:
+            self._leap(place, bounds.start if place is Place.RETENTION else bounds.end)
+        self.reader.asked(_now_ms())
+        self.known_end = max(self.known_end, bounds.end) if place is not Place.TRUNCATION else bounds.end
+        self.progress_s = time.monotonic()
+        return self.reader.next_offset
+
+    def see(self, arrival: Delivered) -> Step:
+        """Take a record if it is the next one: fold it and publish what is said.
+
+        Returns:
+            what the reader made of it; REWIND asks the caller to `open` and rewind.
+
+        Raises:
+            InternalError: the fold failed; nothing may be decided on what it left behind.
+        """
+        self.known_end = max(self.known_end, arrival.offset + 1)
+        step = self.reader.see(arrival.offset, _now_ms())
+        if step is not Step.TAKE:
+            return step
+        outputs = self._jump(arrival) if self._leaping is not None else []
+        payload = self._read(arrival)
+        try:
+            began_s = time.perf_counter()
+            outputs += self.engine.fold(Record(arrival.offset, arrival.log_ms, payload))
+        except GuardianError:
+            raise
+        except Exception as error:
+            raise InternalError(
+                f"folding input {self.partition}/{arrival.offset} failed: {type(error).__name__}: {error}",
+                "report it with the record at this offset; decide does not go past it",
+            ) from error
+        self._publisher.publish(self.partition, outputs)
+        if isinstance(payload, Tick):
+            metrics.TICK_SECONDS.observe(time.perf_counter() - began_s)
+            self._observe(arrival)
+        metrics.INPUTS.labels(self._label).inc()
+        self.progress_s = time.monotonic()
+        return step
+
+    def checkpoint_if_due(self, *, now: bool = False) -> asyncio.Task[None] | None:
+        """Start a checkpoint if there is something to write and it is time.
+
+        Args:
+            now: do not wait for the time.
+
+        Returns:
+            the task that writes, when one was started.
+        """
+        inputs = self.engine.next_offset - self._saved_offset
+        elapsed_ms = (time.monotonic() - self._saved_s) * 1_000
+        metrics.CHECKPOINT_AGE.labels(self._label).set(elapsed_ms / 1_000)
+        due = now or elapsed_ms >= CHECKPOINT_INTERVAL_MS or inputs >= CHECKPOINT_INPUTS
+        if not due or inputs == 0 or self._leaping is not None or self._checkpoint.stage is not Stage.IDLE:
+            return None
+        # Step 1: one instant: the state, and which outputs it stands on.
+        captured = self.engine.capture()
+        outputs = self._publisher.unacked(self.partition)
+        self._checkpoint.begin(captured)
+        self._saved_offset = captured.next_offset
+        self._writing = asyncio.create_task(self._write(captured, outputs))
+        return self._writing
+
+    async def close(self) -> None:
+        """Stop writing; what is under way may still land, which the keys allow for."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    async def _write(self, captured: Captured, outputs: tuple[asyncio.Future[object], ...]) -> None:
+        # Step 2: every output up to that instant is acked. One that is not ends the attempt as a whole (publish.py).
+        if outputs:
+            await asyncio.wait(outputs)
+            if any(each.cancelled() or each.exception() is not None for each in outputs):
+                return
+        began_s = time.monotonic()
+        # Step 3: rollouts, then the mark, then what became superfluous; the checkpoint knows the order.
+        writes = self._checkpoint.outputs_acked()
+        while writes:
+            now, writes = writes[:WRITES_AT_ONCE], writes[WRITES_AT_ONCE:]
+            for following in await asyncio.gather(*(self._save(write) for write in now)):
+                writes += following
+        if self._checkpoint.stage is Stage.IDLE and self._checkpoint.complete:
+            self._saved_s = began_s
+
+    async def _save(self, write: Write) -> list[Write]:
+        try:
+            if len(write.value or b"") > MAX_SNAPSHOT_BYTES:
+                log.error("partition %d: %r has %d bytes", self.partition, write.key, len(write.value or b""))
+            await self._port.save(self.partition, write.key, write.value)
+        except TransportError as error:
+            log.warning("partition %d: checkpoint write failed: %s", self.partition, error)
+            if dirty := self._checkpoint.failed(write.key):
+                self.engine.mark_dirty(dirty)
+            return []
+        return self._checkpoint.acked(write.key)
+
+    def _leap(self, place: Place, offset: int) -> None:
+        log.error(
+            "partition %d: the log has no input %d any more (%s): evidence starts anew at %d",
+            self.partition,
+            self.reader.next_offset,
+            place.name.lower(),
+            offset,
+        )
+        metrics.JUMPS.labels(self._label, place.name.lower()).inc()
+        self.reader.jump(offset)
+        self._leaping = place
+
+    def _jump(self, arrival: Delivered) -> list[Output]:
+        # The engine is told with the first record after the gap, whose timestamp is the log's time there.
+        outputs = self.engine.jump(arrival.offset, arrival.log_ms)
+        # Snapshots from beyond a truncated end must not outlive it: every rollout is written anew.
+        for flag in self._flags:
+            self.engine.mark_dirty(flag)
+        self._saved_offset = arrival.offset
+        self._leaping = None
+        return outputs
+
+    def _read(self, arrival: Delivered) -> Payload | None:
+        try:
+            return decode_payload(arrival.value)
+        except DecodeError as error:
+            metrics.RUBBISH.labels(self._label).inc()
+            log.warning("input %d/%d cannot be read: %s", self.partition, arrival.offset, error)
+            return None
+
+    def _observe(self, arrival: Delivered) -> None:
+        metrics.INPUT_AGE.labels(self._label).set(max(0.0, time.time() - arrival.log_ms / 1_000))
+        metrics.INPUT_LAG.labels(self._label).set(max(0, self.known_end - self.reader.next_offset))
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

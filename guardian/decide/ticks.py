@@ -1,0 +1,47 @@
+"""One tick a second to each partition that this process owns, through the log like everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from guardian.core.inputs import Tick
+from guardian.decide.publish import Acked, Publisher
+from guardian.wire.inputs import encode_payload
+from guardian.wire.outputs import Message
+
+TICK_SECONDS: Final = 1.0
+
+
+async def write_ticks(
+    publisher: Publisher, process: str, owned: Callable[[], Iterable[int]], landed: Callable[[int, int], None]
+) -> None:
+    """Write ticks for ever.
+
+    Args:
+        publisher: what writes.
+        process: the name of this process; shown.
+        owned: the partitions at this moment.
+        landed: told partition and offset of each tick that is acked.
+    """
+    value = encode_payload(Tick(process))
+    under_way: dict[int, Acked] = {}
+    clock = asyncio.get_running_loop().time
+    due = clock()
+    while True:
+        for partition in owned():
+            last = under_way.get(partition)
+            if last is not None and not last.done():
+                continue  # the broker is slow or away; ticks do not pile up
+            acked = publisher.write(Message("inputs", b"", value, [], partition), partition)
+            acked.add_done_callback(partial(_tell, partition, landed))
+            under_way[partition] = acked
+        due = max(due + TICK_SECONDS, clock())
+        await asyncio.sleep(due - clock())
+
+
+def _tell(partition: int, landed: Callable[[int, int], None], done: Acked) -> None:
+    if not done.cancelled() and done.exception() is None and (metadata := done.result()) is not None:
+        landed(partition, metadata.offset)
