@@ -1,0 +1,223 @@
+"""Cells by second, summed exactly; what an event other than a plain request counts for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from guardian.core.events import Assignment
+from guardian.core.histogram import HIGHEST_MS, bins_of
+from guardian.core.inputs import MAX_SIGNATURES, OTHER, Bucket, Cell
+from guardian.ingest.columns import MAX_SIGNATURE_CHARS, CellKey
+from guardian.wire.events import MAX_NAME_CHARS, MigrationEvent, TelemetryEvent
+
+Buckets = dict[int, Bucket]
+"""By Unix second."""
+
+MAX_METRICS: Final = 64
+"""Named figures in one bucket; the rest is left out, which nothing that judges can miss: it names its metrics."""
+_MIGRATIONS: Final = ("success", "failure", "fallback")
+_CELL_BYTES: Final = 60
+_BUCKET_BYTES: Final = 60
+_METRIC_BYTES: Final = 45 + MAX_NAME_CHARS
+_BIN_BYTES: Final = 5
+
+
+def merge(into: Bucket, other: Bucket) -> None:
+    """Add a bucket to another; both are of the same second, `other` came later."""
+    for name in ("n", "ok", "error", "timeout", "crash", "hang", "latency_n", "latency_sum_us", "exposures"):
+        setattr(into, name, getattr(into, name) + getattr(other, name))
+    into.deviation_sum += other.deviation_sum
+    if other.bins:
+        add_bins(into, other.bins, other.bin_counts)
+    into.migrations = _added(into.migrations, other.migrations)
+    into.pairs = _added(into.pairs, other.pairs)
+    for severity, count in other.feedback.items():
+        into.feedback[severity] = into.feedback.get(severity, 0) + count
+    for name, figures in other.metrics.items():
+        _add_figures(into, name, figures)
+    for signature, count in other.signatures.items():
+        into.signatures[signature] = into.signatures.get(signature, 0) + count
+
+
+def add_bins(bucket: Bucket, bins: list[int], counts: list[int]) -> None:
+    """Add a histogram to a bucket's; both rise."""
+    if not bucket.bins:
+        bucket.bins, bucket.bin_counts = list(bins), list(counts)
+        return
+    total = dict(zip(bucket.bins, bucket.bin_counts, strict=True))
+    for index, count in zip(bins, counts, strict=True):
+        total[index] = total.get(index, 0) + count
+    bucket.bins = sorted(total)
+    bucket.bin_counts = [total[index] for index in bucket.bins]
+
+
+def _added(one: list[int], other: list[int]) -> list[int]:
+    if not one or not other:
+        return one or list(other)
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _add_figures(bucket: Bucket, name: str, figures: list[float]) -> None:
+    known = bucket.metrics.get(name)
+    if known is not None:
+        bucket.metrics[name] = [known[0] + figures[0], known[1] + figures[1], known[2] + figures[2], figures[3]]
+    elif len(bucket.metrics) < MAX_METRICS:
+        bucket.metrics[name] = list(figures)
+
+
+class Cells:
+    """The buckets of every cell of one range.
+
+    `size` is about how many bytes of a record they can take at the most, as far as events came by add_*.
+    """
+
+    def __init__(self) -> None:
+        self.by_key: dict[CellKey, Buckets] = {}
+        self.size = 0
+
+    def bucket(self, key: CellKey, second: int) -> Bucket:
+        """Return the bucket of a cell in a second, made when it is the first."""
+        buckets = self.by_key.get(key)
+        if buckets is None:
+            buckets = self.by_key[key] = {}
+            self.size += _CELL_BYTES + 4 * (len(key.flag) + len(key.variant) + len(key.service))
+        found = buckets.get(second)
+        if found is None:
+            found = buckets[second] = Bucket(second)
+            self.size += _BUCKET_BYTES
+        return found
+
+    def merge_cell(self, key: CellKey, buckets: Buckets) -> None:
+        """Add the buckets of one cell to those of another."""
+        for second, bucket in buckets.items():
+            merge(self.bucket(key, second), bucket)
+
+    def add_telemetry(self, event: TelemetryEvent) -> None:
+        """Count a request, exposure or feedback event for each of its flags.
+
+        Args:
+            event: checked by wire.events.decode_telemetry; not a gauge, not a heartbeat.
+        """
+        variants = {flag: str(variant) for flag, variant in (event.flags or {}).items()}
+        if event.flag is not None and event.variant is not None:
+            variants[event.flag] = event.variant
+        for flag, variant in variants.items():
+            # `flag_version` belongs to `flag`; of the others the event does not say it.
+            version = (event.flag_version or 0) if flag == event.flag or len(variants) == 1 else 0
+            assignment = event.assignment or Assignment.UNATTRIBUTED.value
+            key = CellKey(flag, version, variant, assignment, event.service or "")
+            self._count(self.bucket(key, int(event.ts)), event)
+
+    def add_migration(self, event: MigrationEvent, flag: str, variant: str) -> None:
+        """Count a migration event.
+
+        Args:
+            event: checked by wire.events.decode_migration.
+            flag: whose rollout it belongs to.
+            variant: the variant that ran.
+        """
+        assignment = event.assignment or Assignment.UNATTRIBUTED.value
+        service = event.service or event.component or ""
+        key = CellKey(flag, event.flag_version or 0, variant, assignment, service)
+        bucket = self.bucket(key, int(event.ts or 0.0))
+        if event.event_type == "dual_run":
+            _count_pair(bucket, event)
+        else:
+            counts = [int(event.event_type == name) for name in _MIGRATIONS]
+            bucket.migrations = _added(bucket.migrations, counts)
+            if event.event_type == "failure" and event.error_type:
+                sign(bucket, event.error_type, 1)
+        if event.duration is not None:
+            # Beside the requests' latency, not in it: it counts there only if the spec says so.
+            seconds = min(event.duration, HIGHEST_MS)
+            _add_figures(bucket, "migration_duration", [1, seconds, seconds * seconds, seconds])
+            self.size += _BUCKET_BYTES
+
+    def _count(self, bucket: Bucket, event: TelemetryEvent) -> None:
+        named = len(bucket.metrics), len(bucket.signatures)
+        _count(bucket, event)
+        grown = len(bucket.metrics) - named[0] + len(bucket.signatures) - named[1]
+        self.size += _METRIC_BYTES * grown + _BIN_BYTES * (event.latency_ms is not None)
+
+
+def _count(bucket: Bucket, event: TelemetryEvent) -> None:
+    if event.kind == "exposure":
+        bucket.exposures += 1
+        return
+    if event.kind == "feedback":
+        severity = event.severity or "info"
+        bucket.feedback[severity] = bucket.feedback.get(severity, 0) + 1
+        return
+    outcome = event.outcome or "ok"  # decode_telemetry has insisted on it
+    bucket.n += 1
+    setattr(bucket, outcome, getattr(bucket, outcome) + 1)
+    if event.latency_ms is not None:
+        bucket.latency_n += 1
+        bucket.latency_sum_us += round(min(event.latency_ms, HIGHEST_MS) * 1000)
+        add_bins(bucket, bins_of(np.array([event.latency_ms])).tolist(), [1])
+    for name, figure in (event.metrics or {}).items():
+        _add_figures(bucket, name, [1, figure, figure * figure, figure])
+    if event.error_type and outcome != "ok":
+        sign(bucket, event.error_type, 1)
+
+
+def _count_pair(bucket: Bucket, event: MigrationEvent) -> None:
+    deviated = event.deviation is not None
+    pair = [
+        1,
+        int(event.match is False),
+        round(min(event.control_ms or 0.0, HIGHEST_MS) * 1000),
+        round(min(event.candidate_ms or 0.0, HIGHEST_MS) * 1000),
+        int(deviated),
+    ]
+    bucket.pairs = _added(bucket.pairs, pair)
+    bucket.deviation_sum += min(event.deviation or 0.0, 1e12)
+
+
+def sign(bucket: Bucket, signature: str, count: int) -> None:
+    """Count an error type; `cells_of` keeps the most frequent ones of each bucket."""
+    short = signature[:MAX_SIGNATURE_CHARS]
+    bucket.signatures[short] = bucket.signatures.get(short, 0) + count
+
+
+def cells_of(flag: str, mine: Iterable[tuple[CellKey, Buckets]], limit: int) -> tuple[list[Cell], int]:
+    """Return a flag's cells, at most `limit` of them.
+
+    Args:
+        flag: the flag.
+        mine: its cells.
+        limit: at least 1.
+
+    Returns:
+        the cells, and how many were folded into others. The busiest keep their own; of the rest, those of one
+        version, variant and assignment go together into the service `other`; what is too much even then goes
+        into one cell whose variant is `other` too, so that no judgement takes it for an arm.
+    """
+    rest = sorted(mine, key=lambda item: (-_weight(item[1]), item[0]))
+    if len(rest) <= limit:
+        return [_cell(key, buckets) for key, buckets in rest], 0
+    own = max(0, limit - max(1, limit // 8))
+    cells, others = [_cell(key, buckets) for key, buckets in rest[:own]], Cells()
+    for key, buckets in rest[own:]:
+        other = CellKey(flag, key.flag_version, key.variant, key.assignment, OTHER)
+        if other not in others.by_key and len(others.by_key) >= limit - own - 1:
+            other = CellKey(flag, 0, OTHER, Assignment.UNATTRIBUTED.value, OTHER)
+        others.merge_cell(other, buckets)
+    cells.extend(_cell(key, buckets, OTHER) for key, buckets in others.by_key.items())
+    return cells, len(rest) - own
+
+
+def _weight(buckets: Buckets) -> int:
+    return sum(bucket.n + bucket.exposures for bucket in buckets.values())
+
+
+def _cell(key: CellKey, buckets: Buckets, segment: str = "") -> Cell:
+    rising = [buckets[second] for second in sorted(buckets)]
+    for bucket in rising:
+        if len(bucket.signatures) > MAX_SIGNATURES:
+            most = sorted(bucket.signatures.items(), key=lambda item: (-item[1], item[0]))[:MAX_SIGNATURES]
+            bucket.signatures = dict(most)
+    return Cell(key.flag, key.flag_version, key.variant, key.assignment, key.service, segment, buckets=rising)

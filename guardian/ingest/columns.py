@@ -1,0 +1,230 @@
+"""The hot path: plain requests become three columns (cell, second, latency), summed once per range.
+
+An island of plain loops and arrays (bench/ingest.py is its benchmark): at several hundred thousand events a second
+an object, a call or a dict entry per event is what costs. Everything that is not a plain request goes by cells.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guardian.core.events import Assignment
+from guardian.core.histogram import BIN_COUNT, HIGHEST_MS, bins_of
+from guardian.wire.events import MAX_NAME_CHARS, MAX_VERSION, OUTCOMES, SECONDS_BOUND, HotEvent, is_flag_name
+
+NOT_PLAIN: Final = -1
+MAX_SIGNATURE_CHARS: Final = 128
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_key_of: Final = attrgetter(
+    "flag",
+    "variant",
+    "outcome",
+    "service",
+    "flag_version",
+    "assignment",
+    "kind",
+    "flags",
+    "metrics",
+    "error_type",
+)
+_ts_of: Final = attrgetter("ts")
+_latency_of: Final = attrgetter("latency_ms")
+
+
+class CellKey(NamedTuple):
+    """What makes a cell; the order is that of core.inputs.Cell."""
+
+    flag: str
+    flag_version: int
+    variant: str
+    assignment: str
+    service: str
+
+
+class HotKey(NamedTuple):
+    """The fields of a plain request, in the order of `_key_of`."""
+
+    flag: str | None
+    variant: str | None
+    outcome: str | None
+    service: str | None
+    flag_version: int | None
+    assignment: str | None
+    kind: str
+    flags: object
+    metrics: object
+    error_type: str | None
+
+
+class Labels(dict[tuple[object, ...], int]):
+    """Numbers the distinct (cell, outcome, error type) of one range; its length is bounded by the range's.
+
+    A key that is no plain, valid request gets NOT_PLAIN and is not kept: the event is looked at by itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: dict[CellKey, int] = {}
+        self.cell_of: list[int] = []  # by label
+        self.outcome_of: list[str] = []
+        self.signature_of: list[str] = []
+        self.failing = False
+
+    def __missing__(self, key: tuple[object, ...]) -> int:
+        event = HotKey(*key)  # type: ignore[arg-type]  # attrgetter's tuple has no types
+        cell = _cell_key(event)
+        if cell is None or event.outcome is None:
+            return NOT_PLAIN
+        label = len(self.cell_of)
+        self.cell_of.append(self.cells.setdefault(cell, len(self.cells)))
+        self.outcome_of.append(event.outcome)
+        failing = event.outcome != OUTCOMES[0]
+        self.failing = self.failing or failing
+        self.signature_of.append((event.error_type or "")[:MAX_SIGNATURE_CHARS] if failing else "")
+        self[key] = label
+        return label
+
+
+def _cell_key(event: HotKey) -> CellKey | None:
+    """The cell of a plain request; None when there is anything about it that needs a second look."""
+    if event.kind != "request" or event.flags is not None or event.metrics is not None:
+        return None
+    if event.flag is None or event.variant is None or not is_flag_name(event.flag):
+        return None
+    service, version = event.service or "", event.flag_version or 0
+    if len(event.variant) > MAX_NAME_CHARS or len(service) > MAX_NAME_CHARS or not 0 <= version <= MAX_VERSION:
+        return None
+    return CellKey(event.flag, version, event.variant, event.assignment or Assignment.UNATTRIBUTED.value, service)
+
+
+class Group(NamedTuple):
+    """Plain requests of one label in one second."""
+
+    cell: int
+    second: int
+    outcome: str
+    signature: str
+    n: int
+    latency_n: int
+    latency_sum_us: int
+
+
+class Bins(NamedTuple):
+    """The latency histogram of one cell in one second."""
+
+    cell: int
+    second: int
+    bins: list[int]
+    counts: list[int]
+
+
+class Columns:
+    """The plain requests of one range of one source partition."""
+
+    def __init__(self) -> None:
+        self.labels = Labels()
+        self.rows = 0
+        self.first_second = 0
+        self.last_second = -1
+        self.latest_s = 0.0
+        self._chunks: list[tuple[Ints, Ints, Floats]] = []
+
+    def take(self, events: Sequence[HotEvent], latest_s: float, most_odd: int) -> list[int] | None:
+        """Take the plain requests of a fetch.
+
+        Args:
+            events: decoded, in the order of their offsets.
+            latest_s: Unix seconds; a later event is looked at by itself.
+            most_odd: how many events may be left out.
+
+        Returns:
+            the indices of the events that were not taken, rising; None when there are more than `most_odd`: then
+            nothing was taken.
+        """
+        count = len(events)
+        label = np.fromiter(map(self.labels.__getitem__, map(_key_of, events)), np.int64, count)
+        ts = np.fromiter(map(_ts_of, events), np.float64, count)
+        latency = np.fromiter(map(_latency_of, events), np.float64, count)  # None becomes NaN
+        odd = (label < 0) | (ts < 0) | (ts > min(latest_s, SECONDS_BOUND)) | (latency < 0)
+        left: list[int] = []
+        if odd.any():
+            left = np.flatnonzero(odd).tolist()
+            if len(left) > most_odd:
+                return None
+            plain = ~odd
+            label, ts, latency = label[plain], ts[plain], latency[plain]
+        if len(label):
+            self.latest_s = max(self.latest_s, float(ts.max()))
+            self._add(label, ts.astype(np.int64), latency)
+        return left
+
+    def _add(self, label: Ints, second: Ints, latency: Floats) -> None:
+        first, last = int(second.min()), int(second.max())
+        if self.rows:
+            first, last = min(first, self.first_second), max(last, self.last_second)
+        self.first_second, self.last_second = first, last
+        self.rows += len(label)
+        self._chunks.append((label, second, latency))
+
+    def size_bound(self) -> int:
+        """Return about how many bytes of a record the sums can take at the most."""
+        spread = min(self.last_second - self.first_second + 1, self.rows)
+        labels = len(self.labels.cell_of)
+        return 160 * labels + min(30 * self.rows, 5 * self.rows + 40 * labels * spread)
+
+    def sums(self) -> Iterator[Group | Bins]:
+        """Yield the requests by label and second, then the latencies by cell and second."""
+        if not self.rows:
+            return
+        label, second, latency = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
+        slot = second - self.first_second
+        spread = self.last_second - self.first_second + 1
+        timed = ~np.isnan(latency)
+        yield from self._groups(label * spread + slot, latency, timed, spread)
+        cell = np.array(self.labels.cell_of, np.int64)[label[timed]]
+        yield from self._bins(cell * spread + slot[timed], latency[timed], spread)
+
+    def _groups(self, code: Ints, latency: Floats, timed: NDArray[np.bool_], spread: int) -> Iterator[Group]:
+        names: Ints | None = None
+        top = len(self.labels.cell_of) * spread
+        if top > max(4 * len(code), 65_536):  # few of many: number those that occur
+            names, code = np.unique(code, return_inverse=True)
+            top = len(names)
+        n = np.bincount(code, minlength=top)
+        latency_n = np.bincount(code[timed], minlength=top)
+        # Whole microseconds below 2**53 in all: the float sums are exact, so they merge in any order.
+        us = np.rint(np.minimum(latency[timed], HIGHEST_MS) * 1000)
+        sums = np.bincount(code[timed], weights=us, minlength=top)
+        found = np.flatnonzero(n)
+        codes = found if names is None else names[found]
+        for at, code_at in zip(found.tolist(), codes.tolist(), strict=True):
+            label, slot = divmod(code_at, spread)
+            yield Group(
+                self.labels.cell_of[label],
+                self.first_second + slot,
+                self.labels.outcome_of[label],
+                self.labels.signature_of[label],
+                int(n[at]),
+                int(latency_n[at]),
+                int(sums[at]),
+            )
+
+    def _bins(self, place: Ints, latency: Floats, spread: int) -> Iterator[Bins]:
+        if not len(place):
+            return
+        code = place * BIN_COUNT + bins_of(latency)
+        codes, counts = np.unique(code, return_counts=True)
+        places, bins = np.divmod(codes, BIN_COUNT)
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        ends = np.append(starts[1:], len(places))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            cell, slot = divmod(int(places[start]), spread)
+            yield Bins(cell, self.first_second + slot, bins[start:end].tolist(), counts[start:end].tolist())

@@ -1,0 +1,87 @@
+"""What the two loops have in common: records of one source partition are folded into a range, which is then closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from aiokafka import ConsumerRecord
+
+from guardian.core.inputs import Source
+from guardian.errors import DecodeError
+from guardian.kafka.catalogue import MAX_RECORD_BYTES
+
+RANGE_BYTES: Final = MAX_RECORD_BYTES // 2
+"""A range is closed when its largest record may have reached this."""
+RECORD_BYTES: Final = 1_000_000
+"""The largest value of an input record: room is left for the envelope."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that could not be read, with its original key and bytes."""
+
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    detail: str
+    source: str  # topic/partition/offset
+
+    @classmethod
+    def of(cls, record: ConsumerRecord, error: DecodeError) -> DeadLetter:
+        """Return the dead letter for a record that was refused."""
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        return cls(record.key, record.value, error.reason.value, error.message, place)
+
+
+@dataclass
+class Tally:
+    """What became of the messages of a range."""
+
+    messages: int = 0
+    dead_letters: int = 0
+    unknown_flags: int = 0  # events of flags without a rollout, beyond the bound
+    unattributed: int = 0  # migration events of no rollout's component, heartbeats of no flag
+    other_cells: int = 0
+
+
+@dataclass
+class Closed:
+    """A range that will not change any more.
+
+    Args:
+        source: where from.
+        start, end: the half-open range of source offsets.
+        parts: the input record's value by input partition, one each.
+        dead: the messages that could not be read.
+        tally: what became of the messages.
+        event_ms, arrival_ms: the greatest event time and arrival time of the range; 0 for none.
+    """
+
+    source: Source
+    start: int
+    end: int
+    parts: dict[int, bytes]
+    dead: list[DeadLetter] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    event_ms: int = 0
+    arrival_ms: int = 0
+
+
+class Folder(Protocol):
+    """Sums the records of one range; one for telemetry, migrations and commands each."""
+
+    @property
+    def full(self) -> bool:
+        """True when the range must be closed before anything more is folded."""
+
+    @property
+    def urgent(self) -> bool:
+        """True when something waits that should be judged at once."""
+
+    def fold(self, records: Sequence[ConsumerRecord]) -> int:
+        """Take records in the order of their offsets until the range is full; return how many, at least one."""
+
+    def close(self, source: Source, start: int, end: int) -> Closed:
+        """Return what the range comes to; the folder is not used again."""
