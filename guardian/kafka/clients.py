@@ -99,8 +99,9 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
     """
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        topic = error.args[0] if error.args else f"a topic of the prefix {settings.prefix!r}"
         return TransportError(
-            f"a topic of the prefix {settings.prefix!r} is not there, says Kafka at {settings.bootstrap}",
+            f"{topic} is not there, says Kafka at {settings.bootstrap}",
             "create the topics: guardian topics create",
             retriable=False,
         )
@@ -118,6 +119,26 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
     retriable = bool(getattr(error, "retriable", False))
     fix = "wait and try again" if retriable else "see the broker's log"
     return TransportError(f"Kafka at {settings.bootstrap}: {what}", fix, retriable=retriable)
+
+
+async def require_topics(settings: Settings, names: Sequence[str]) -> None:
+    """Make sure that topics are there, at once: a consumer would look for them in vain for REQUEST_TIMEOUT_MS.
+
+    Args:
+        settings: where Kafka is.
+        names: full names; the embedded broker creates those that are not there.
+
+    Raises:
+        TransportError: one is not there, or Kafka did not answer.
+    """
+    async with running(admin(settings), settings) as client:
+        try:
+            found = await client.describe_topics(list(names))
+        except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
+            raise transport_error(error, settings) from error
+    for topic in found:
+        if topic["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+            raise transport_error(kafka_errors.UnknownTopicOrPartitionError(topic["topic"]), settings)
 
 
 @asynccontextmanager
@@ -165,6 +186,7 @@ async def follow(
     """
     # "earliest": when retention overtakes a slow reader, it goes on at the oldest record that is left.
     names = [settings.topic(TOPICS[topic].name) for topic in topics]
+    await require_topics(settings, names)
     reader = consumer(settings, *names, **{"auto_offset_reset": "earliest", **overrides})
     async with running(reader, settings):
         # The places are asked for and set at once: a lazy seek would be resolved at the first fetch, which is later.
@@ -192,7 +214,9 @@ async def read_newest(settings: Settings, topic: str) -> dict[tuple[bytes, int],
         TransportError: the topic is not there, Kafka did not answer, or nothing came for READ_WITHIN_S.
     """
     newest: dict[tuple[bytes, int], ConsumerRecord] = {}
-    reader = consumer(settings, settings.topic(TOPICS[topic].name), auto_offset_reset="earliest")
+    name = settings.topic(TOPICS[topic].name)
+    await require_topics(settings, [name])
+    reader = consumer(settings, name, auto_offset_reset="earliest")
     async with running(reader, settings):
         try:
             async for record in _until_end(reader):
