@@ -46,7 +46,8 @@ def changes(before: Any, after: Any, path: str = "") -> list[Change]:
             found.append(Change(place, _text(left[key]), _ABSENT))
         else:
             found.extend(changes(left[key], right[key], place))
-    return found
+    # The same parts, and yet the lists differ: their order does.
+    return found or [Change(path, ", ".join(left), ", ".join(right))]
 
 
 def _parts(value: Any) -> dict[str, Any] | None:

@@ -1,0 +1,96 @@
+"""What a person sees of a rollout."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, RenderableType
+
+from guardian.cli.views import list_table, status_page, time_text
+from guardian.core.words import Outcome, Phase, Reason
+from tests.cli.samples import AT_MS, flag_state, status
+
+
+def shown(page: RenderableType, width: int = 200) -> str:
+    """Return what a page looks like without colours."""
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False).print(page)
+    return out.getvalue()
+
+
+def test_status_says_why_it_stands_there_and_what_is_missing() -> None:
+    text = shown(status_page(status()))
+    assert "INCONCLUSIVE BAKING: 3h of the bake of 4h" in text
+    assert "trigger slow is close to firing" in text
+
+
+def test_status_shows_the_ladder_with_weights_and_the_progress_of_the_bake() -> None:
+    lines = shown(status_page(status())).splitlines()
+    assert any("✓" in line and "canary" in line and "5%" in line for line in lines)
+    assert any("▶" in line and "early" in line and "25%" in line and "1h of 4h" in line for line in lines)
+    assert any("·" in line and "full" in line and "100%" in line and "bake 1d" in line for line in lines)
+
+
+def test_status_shows_gates_and_triggers_with_both_numbers() -> None:
+    text = shown(status_page(status()))
+    assert "error_rate 0.02% < 0.1% in this step (n=4,120)" in text
+    assert "p99_latency 310ms > 300ms for 2m of 5m (n=900)" in text
+
+
+def test_status_shows_control_before_the_candidate_with_rates_and_percentiles() -> None:
+    lines = shown(status_page(status())).splitlines()
+    rows = [line for line in lines if "(control)" in line or "(candidate)" in line]
+    assert "off (control)" in rows[0]
+    assert "12,300" in rows[0]
+    assert "on (candidate)" in rows[1]
+    assert "0.0243%" in rows[1]
+    assert "310ms" in rows[1]
+
+
+def test_status_shows_attempt_version_and_how_fresh_the_evidence_is() -> None:
+    text = shown(status_page(status()))
+    assert "attempt 1" in text
+    assert f"flag version {AT_MS}" in text
+    assert "watermark lag 2.1s" in text
+    assert "late 3" in text
+    assert "by an older flag version 17" in text
+
+
+def test_status_says_so_when_guardian_is_blind() -> None:
+    assert "guardian is blind" in shown(status_page(status(lag_ms=-1)))
+
+
+def test_status_shows_the_kill_switch_beside_the_phase() -> None:
+    assert "progressing KILLED" in shown(status_page(status(flag_state(killed=True))))
+
+
+def test_a_rollout_without_any_evidence_yet_is_shown_without_gaps() -> None:
+    draft = flag_state(phase=Phase.DRAFT, step="", weight_bp=0, attempt=0)
+    text = shown(status_page(status(draft, figures={}, gates=[], triggers=[], missing=[], watermark_ms=0, text="")))
+    assert "draft" in text
+    assert "nothing" in text
+
+
+def test_names_with_brackets_are_shown_as_they_are() -> None:
+    text = shown(status_page(status(owner="[red]team[/]", text="[bold]x[/]")))
+    assert "[red]team[/]" in text
+    assert "[bold]x[/]" in text
+
+
+def test_the_list_has_one_line_per_rollout_with_weight_and_reason() -> None:
+    back = status(
+        flag_state(flag="slow-search", phase=Phase.ROLLED_BACK, weight_bp=0, step=""),
+        outcome=Outcome.FAIL,
+        reason=Reason.TRIGGER_FIRED,
+        text="errors: error_rate 7.3% > 5% for 5m (n=4,120)",
+    )
+    lines = shown(list_table([status(), back])).splitlines()
+    assert len(lines) == 3
+    assert "new-pricing" in lines[1]
+    assert "25%" in lines[1]
+    assert "TRIGGER_FIRED: errors: error_rate 7.3% > 5% for 5m (n=4,120)" in lines[2]
+
+
+def test_times_are_utc_and_none_is_a_dash() -> None:
+    assert time_text(AT_MS) == "2025-11-21 04:40:00Z"
+    assert time_text(0) == "-"
