@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +28,7 @@ class Feeder:
     def __init__(self, client: AIOKafkaProducer, settings: Settings) -> None:
         self.client, self.settings = client, settings
         self._ends: dict[str, int] = defaultdict(int)
+        self.commands: Counter[str] = Counter()
 
     async def send(self, flag: str, topic: str, **content: Any) -> None:
         start = self._ends[topic]
@@ -37,7 +38,9 @@ class Feeder:
         await self.client.send_and_wait(self.settings.topic("inputs"), encode_payload(payload), partition=partition)
 
     async def command(self, flag: str, command: str, spec: dict[str, Any] | None = None) -> None:
-        given = Command(f"{flag}-{command}", command, flag, Actor("test"), spec=spec)
+        number = self.commands.total()
+        given = Command(f"{flag}-{command}-{number}", command, flag, Actor("test"), spec=spec)
+        self.commands[given.id] = 1
         await self.send(flag, "commands", commands=[given])
 
     async def requests(self, flag: str, version: int = 0, **outcomes: int) -> None:
