@@ -1,0 +1,38 @@
+"""What an application imports: flags that guardian moves, and telemetry that guardian judges by.
+
+    from openfeature import api
+    from openfeature.evaluation_context import EvaluationContext
+    from guardian.sdk import GuardianProvider, Telemetry
+
+    provider = GuardianProvider("kafka:9092", snapshot="flags.json")
+    api.set_provider_and_wait(provider)
+    telemetry = Telemetry("checkout", provider, "kafka:9092")
+
+    details = api.get_client().get_boolean_details("new-pricing", False, EvaluationContext(user_id))
+    with telemetry.measure(details, subject=user_id):
+        price = new_price(cart) if details.value else old_price(cart)
+
+Nothing here blocks the application or raises into it. A call opts in or out by the context attribute `guardian_opt`
+("in" or "out"); an environment variable such as NEW_PRICING=off overrides a flag on one host.
+"""
+
+from guardian.errors import check_namespace
+from guardian.sdk.migrations import configure, dropped_migration_events, flush_migration_events, log_migration_event
+from guardian.sdk.provider import GuardianProvider, ProviderOptions
+from guardian.sdk.sending import TelemetryOptions
+from guardian.sdk.served import Served
+from guardian.sdk.telemetry import Telemetry
+
+check_namespace()
+
+__all__ = [
+    "GuardianProvider",
+    "ProviderOptions",
+    "Served",
+    "Telemetry",
+    "TelemetryOptions",
+    "configure",
+    "dropped_migration_events",
+    "flush_migration_events",
+    "log_migration_event",
+]

@@ -1,0 +1,64 @@
+"""Where Kafka is, for an application: arguments first, then GUARDIAN_BOOTSTRAP and GUARDIAN_PREFIX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+BOOTSTRAP_VARIABLE: Final = "GUARDIAN_BOOTSTRAP"
+PREFIX_VARIABLE: Final = "GUARDIAN_PREFIX"
+REQUEST_TIMEOUT_MS: Final = 10_000
+_LOOPBACK: Final = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Everything a client needs in order to connect.
+
+    Args:
+        bootstrap: `host:port`, comma separated.
+        prefix: of the topics; it names the environment.
+        kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+    """
+
+    bootstrap: str
+    prefix: str
+    kafka: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, bootstrap: str | None, prefix: str | None, kafka: Mapping[str, Any] | None = None) -> Connection:
+        """Return the connection that arguments and environment name; None means not given."""
+        return cls(
+            bootstrap=bootstrap or os.environ.get(BOOTSTRAP_VARIABLE, "127.0.0.1:9092"),
+            prefix=prefix or os.environ.get(PREFIX_VARIABLE, "guardian"),
+            kafka=dict(kafka or {}),
+        )
+
+    def topic(self, name: str) -> str:
+        """Return a topic's full name, such as `guardian.flags` for `flags`."""
+        return f"{self.prefix}.{name}"
+
+    @property
+    def fetch_wait_ms(self) -> int:
+        """How long a fetch that finds nothing waits at the broker.
+
+        Kafka answers as soon as there is something. The embedded broker answers only when the wait is over, so that a
+        broker on this machine, which is one for trying, is asked often.
+        """
+        return 20 if self.on_this_machine else 500
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the broker is on this machine, and so one for trying."""
+        return self.bootstrap.startswith(_LOOPBACK)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return aiokafka's arguments."""
+        return {
+            "bootstrap_servers": [server.strip() for server in self.bootstrap.split(",")],
+            "client_id": f"{self.prefix}-sdk",
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            **self.kafka,
+        }

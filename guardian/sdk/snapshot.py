@@ -1,0 +1,75 @@
+"""The snapshot file: the last good documents on disk, for a start without a broker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from guardian.sdk.document import FlagDocument
+from guardian.sdk.store import Store
+
+FORMAT: Final = 1
+MAX_BYTES: Final = 256 * 1024 * 1024
+_log = logging.getLogger("guardian.sdk")
+
+
+def read_snapshot(path: Path) -> Store:
+    """Return what the file holds, as far as it can be read.
+
+    Args:
+        path: the file; it may be absent, or hold anything.
+
+    Returns:
+        a store; empty when there is nothing to be had. A document that cannot be read is left out and counted.
+    """
+    store = Store()
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        found = orjson.loads(path.read_bytes())
+        if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("flags"), dict):
+            raise ValueError("not a snapshot of this format")
+        flags: dict[str, Any] = found["flags"]
+        for flag, document in flags.items():
+            store.apply(flag.encode(), orjson.dumps(document))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, orjson.JSONEncodeError) as error:
+        _log.warning("the snapshot %s is not used: %s", path, error)
+    return store
+
+
+def write_snapshot(path: Path, documents: list[FlagDocument]) -> bool:
+    """Write the file as one step: a reader, and a start after a power cut, find the old one or the new one.
+
+    Args:
+        path: the file; its folder must be there.
+        documents: everything to keep.
+
+    Returns:
+        whether it was written; a full disk or a missing folder is logged, never raised.
+    """
+    flags = {document.flag: orjson.Fragment(document.raw) for document in documents}
+    temporary = ""
+    try:
+        data = orjson.dumps({"format": FORMAT, "flags": flags})
+        # A name of its own: several processes of one host may share a snapshot.
+        handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, orjson.JSONEncodeError) as error:
+        _log.warning("the snapshot %s was not written: %s", path, error)
+        with suppress(OSError):
+            if temporary:
+                os.unlink(temporary)
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The newest document of every flag, by (epoch, version); what is not newer is ignored, what is rubbish is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from guardian.errors import DecodeError
+from guardian.sdk.document import FlagDocument, Pair, parse_document
+
+MAX_FLAGS: Final = 50_000
+
+
+@dataclass
+class Counts:
+    """What a store was given.
+
+    Args:
+        accepted: documents that were newer.
+        not_newer: documents that were older than, or the same as, the one known.
+        garbage: records that are no flag document.
+        deleted: flags taken away by a tombstone.
+        refused: documents of flags beyond MAX_FLAGS.
+    """
+
+    accepted: int = 0
+    not_newer: int = 0
+    garbage: int = 0
+    deleted: int = 0
+    refused: int = 0
+
+
+@dataclass
+class Store:
+    """One writer, any number of readers: a reader takes `documents.get(flag)` and nothing else.
+
+    Args:
+        documents: by flag; each value is replaced whole, never changed.
+        graves: the pair of the last document of a deleted flag, so that an older record cannot bring it back.
+        counts: what the store was given.
+    """
+
+    documents: dict[str, FlagDocument] = field(default_factory=dict)
+    graves: dict[str, Pair] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+    def apply(self, key: bytes | None, value: bytes | None) -> str:
+        """Take one record of guardian.flags.
+
+        Args:
+            key: the flag's name in UTF-8.
+            value: the document; None deletes the flag.
+
+        Returns:
+            the flag's name when something changed, empty when nothing did. Never raises on what a record holds.
+        """
+        flag = (key or b"").decode(errors="replace")
+        if value is None:
+            return self._delete(flag)
+        try:
+            document = parse_document(flag, value)
+        except DecodeError:
+            self.counts.garbage += 1
+            return ""
+        return self._put(document)
+
+    def adopt(self, other: Store) -> list[str]:
+        """Take everything that another store knows better, as one step.
+
+        Args:
+            other: the fold of the topic from its beginning; or of a snapshot.
+
+        Returns:
+            the flags that changed. A flag that the other does not know stays as it is: the last good document.
+        """
+        changed = [flag for document in other.documents.values() if (flag := self._put(document))]
+        for flag, pair in other.graves.items():
+            known = self.documents.get(flag)
+            if known is not None and pair >= known.pair:
+                changed.append(self._delete(flag))
+            elif known is None and len(self.graves) < MAX_FLAGS:
+                self.graves[flag] = max(pair, self.graves.get(flag, pair))
+        self.counts.garbage += other.counts.garbage
+        self.counts.refused += other.counts.refused
+        return changed
+
+    def _put(self, document: FlagDocument) -> str:
+        flag = document.flag
+        known = self.documents.get(flag)
+        oldest = known.pair if known is not None else self.graves.get(flag)
+        if oldest is not None and document.pair <= oldest:
+            self.counts.not_newer += 1
+            return ""
+        if known is None and len(self.documents) >= MAX_FLAGS:
+            self.counts.refused += 1
+            return ""
+        self.documents[flag] = document
+        self.graves.pop(flag, None)
+        self.counts.accepted += 1
+        return flag
+
+    def _delete(self, flag: str) -> str:
+        known = self.documents.pop(flag, None)
+        if known is None:
+            return ""
+        if len(self.graves) < MAX_FLAGS:
+            self.graves[flag] = known.pair
+        self.counts.deleted += 1
+        return flag

@@ -1,0 +1,286 @@
+"""The telemetry client: never blocks, never raises; what cannot be sent is dropped and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypedDict, Unpack
+
+from guardian.core.events import EventOutcome, Kind
+from guardian.sdk.connection import Connection
+from guardian.sdk.events import Once, Usage, encode_event, instance_name, positive, subject_text
+from guardian.sdk.filing import FileSink
+from guardian.sdk.outbox import Letter
+from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, TelemetryOptions
+from guardian.sdk.served import Served, ServedLike, served_list
+
+MAX_HEARTBEAT_FLAGS: Final = 400
+"""The flags whose documents are newest: those are the ones of which guardian wants to know whether they arrived."""
+_OUTCOMES: Final = frozenset(str(outcome) for outcome in EventOutcome)
+
+
+class RequestFields(TypedDict, total=False):
+    """What may be said of a request.
+
+    Args:
+        flag, variant: instead of an evaluation.
+        flags: several at once, name to variant, instead of an evaluation.
+        flag_version, assignment: with `flag`, when they are known.
+        outcome: ok (default), error, timeout, crash or hang.
+        latency_ms: how long it took, in milliseconds.
+        error_type: the name of what went wrong.
+        subject: whom it was for, the targeting key.
+        attributes: what it was about, such as a region.
+        metrics: further figures.
+        ts: Unix seconds; now when absent.
+    """
+
+    flag: str
+    variant: str
+    flags: Mapping[str, str]
+    flag_version: int
+    assignment: str
+    outcome: str
+    latency_ms: float
+    error_type: str
+    subject: str
+    attributes: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    ts: float
+
+
+class EvaluationFigures(Protocol):
+    """What a heartbeat tells of a provider; GuardianProvider is one."""
+
+    def versions_in_use(self) -> dict[str, int]:
+        """Return the flags evaluated here, with their versions."""
+
+    def counts(self) -> Any:
+        """Return figures with `evaluation_errors`."""
+
+
+class Telemetry:
+    """Tells guardian how requests went.
+
+    Args:
+        service: the application's name; the same for all its instances.
+        provider: whose flag versions and evaluation errors the heartbeats tell; None for none.
+        bootstrap: Kafka's address; None for GUARDIAN_BOOTSTRAP, else 127.0.0.1:9092.
+        prefix: prefix of the topics; None for GUARDIAN_PREFIX, else `guardian`.
+        options: bounds, times, instance, a file instead of Kafka.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        provider: EvaluationFigures | None = None,
+        bootstrap: str | None = None,
+        prefix: str | None = None,
+        options: TelemetryOptions | None = None,
+    ) -> None:
+        options = options or TelemetryOptions()
+        connection = Connection.find(bootstrap, prefix, options.kafka)
+        self._topic = connection.topic("telemetry")
+        self._service = service
+        self._instance = instance_name(options.instance)
+        self._provider = provider
+        self._usage = Usage()
+        self._once = Once()
+        self.unattributed_count = 0
+        """Evaluations that were not told, as the application's own default was served: it belongs to no variant."""
+        self._sink: Sink
+        if options.path is not None:
+            self._sink = FileSink(Path(options.path), options)
+        else:
+            kafka = KafkaSink(connection, options, self.heartbeat)
+            self._sink = kafka
+            if options.heartbeat_s > 0:
+                kafka.start()
+
+    @property
+    def dropped(self) -> int:
+        """Events that were not delivered so far."""
+        return self._sink.outbox.dropped
+
+    @property
+    def delivered(self) -> int:
+        """Events that Kafka has acknowledged so far."""
+        return self._sink.outbox.delivered
+
+    def request(
+        self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[RequestFields]
+    ) -> None:
+        """Tell how a request went; several evaluations make one event each, so that each keeps its version.
+
+        Args:
+            served: the evaluation, or several, that the request depended on.
+            fields: see RequestFields. An outcome `crash` is sent at once.
+        """
+        try:
+            outcome = fields.get("outcome", "ok")
+            if outcome not in _OUTCOMES:
+                raise ValueError(f"the outcome {outcome!r} is none of {', '.join(sorted(_OUTCOMES))}")
+            urgent = outcome == EventOutcome.CRASH
+            if served is None and "flags" in fields:
+                event = {"ts": fields.get("ts", time.time()), "flags": dict(fields["flags"]), **self._request(fields)}
+                self._send(event, urgent=urgent)
+                return
+            for one in self._told(served, fields):
+                self._send(self._stamped(one, fields), urgent=urgent)
+        except Exception as error:
+            self._lost(error)
+
+    def measure(
+        self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[RequestFields]
+    ) -> Measurement:
+        """Time a block and tell how it went; an exception becomes the outcome `error`, and goes on its way.
+
+        Args:
+            served: the evaluation, or several, that the block depends on.
+            fields: see RequestFields; an `outcome` given here, or set on the measurement, is kept.
+
+        Returns:
+            a context manager. It does not wait for anything, so it serves async code as well.
+        """
+        return Measurement(self, served, fields)
+
+    def exposure(self, served: ServedLike, *, subject: str | None = None) -> None:
+        """Tell that a subject came to see its variant, when that is not the same as a request."""
+        self._tell(Kind.EXPOSURE, served, subject=subject_text(subject))
+
+    def gauge(self, flag: str, metrics: Mapping[str, float]) -> None:
+        """Tell figures of this instance, such as the length of a queue, judged against the service's own past."""
+        self._tell(Kind.GAUGE, Served(flag, ""), metrics=dict(metrics))
+
+    def feedback(
+        self, served: ServedLike, feedback: str, *, severity: str = "warning", subject: str | None = None
+    ) -> None:
+        """Tell what a person said, such as a complaint.
+
+        Args:
+            served: the evaluation that it is about.
+            feedback: a word, such as `complaint`.
+            severity: info, warning or critical.
+            subject: who said it.
+        """
+        self._tell(Kind.FEEDBACK, served, feedback=feedback, severity=severity, subject=subject_text(subject))
+
+    def heartbeat(self) -> None:
+        """Tell that this instance is alive, and by which documents it evaluates; done by itself every 5 seconds."""
+        try:
+            versions = self._provider.versions_in_use() if self._provider is not None else {}
+            newest = sorted(versions.items(), key=lambda item: item[1], reverse=True)[:MAX_HEARTBEAT_FLAGS]
+            errors = self._provider.counts().evaluation_errors if self._provider is not None else 0
+            event = {"ts": time.time(), "kind": str(Kind.HEARTBEAT), **self._origin(), "flags": dict(newest)}
+            event |= {"dropped": self.dropped, "evaluation_errors": errors}
+            event |= {"memory_bytes": self._usage.memory_bytes(), "cpu_pct": self._usage.cpu_pct()}
+            self._send(event)
+        except Exception as error:
+            self._lost(error)
+
+    def flush(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
+        """Wait until everything told so far is delivered or dropped; false when the time was up first."""
+        return self._sink.flush(timeout_s)
+
+    def close(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
+        """Flush, and end; done by itself when the process ends. What is told later is dropped and counted."""
+        return self._sink.close(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _told(self, served: ServedLike | Iterable[ServedLike] | None, fields: RequestFields) -> list[Served]:
+        if served is None:
+            version, assignment = fields.get("flag_version", 0), fields.get("assignment", "")
+            return [Served(fields["flag"], fields["variant"], version, assignment)]
+        found = served_list(served)
+        told = [one for one in found if one.variant]
+        self.unattributed_count += len(found) - len(told)
+        return told
+
+    def _stamped(self, served: Served, fields: RequestFields) -> dict[str, Any]:
+        # The order of ingest's fast decoder.
+        return {
+            "ts": fields.get("ts") or time.time(),
+            "flag": served.flag,
+            "variant": served.variant,
+            **self._request(fields),
+            "flag_version": served.version or None,
+            "assignment": served.assignment,
+        }
+
+    def _request(self, fields: RequestFields) -> dict[str, Any]:
+        return {
+            "outcome": fields.get("outcome", "ok"),
+            "latency_ms": positive(fields.get("latency_ms")),
+            **self._origin(),
+            "error_type": fields.get("error_type"),
+            "subject": subject_text(fields.get("subject")),
+            "attributes": fields.get("attributes"),
+            "metrics": fields.get("metrics"),
+        }
+
+    def _origin(self) -> dict[str, str]:
+        return {"service": self._service, "instance": self._instance()}
+
+    def _tell(self, kind: Kind, served: ServedLike, **fields: Any) -> None:
+        try:
+            (one,) = served_list(served)
+            event = {"ts": time.time(), "kind": str(kind), "flag": one.flag, "variant": one.variant, **self._origin()}
+            event |= {"flag_version": one.version or None, "assignment": one.assignment, **fields}
+            self._send(event)
+        except Exception as error:
+            self._lost(error)
+
+    def _send(self, event: dict[str, Any], *, urgent: bool = False) -> None:
+        subject = event.get("subject")
+        key = subject.encode(errors="replace") if subject else None
+        self._sink.send(Letter(self._topic, key, encode_event(event)), urgent=urgent)
+
+    def _lost(self, error: Exception) -> None:
+        self._sink.outbox.refuse()
+        self._once.warn("an event was not sent, and is counted as dropped: %s: %s", type(error).__name__, error)
+
+
+class Measurement:
+    """A block that is being timed. In the block one may set what is known only then.
+
+    Args:
+        telemetry: where it is told.
+        served: the evaluation, or several, that the block depends on.
+        fields: see RequestFields.
+    """
+
+    def __init__(
+        self, telemetry: Telemetry, served: ServedLike | Iterable[ServedLike] | None, fields: RequestFields
+    ) -> None:
+        self.fields = fields
+        """What will be told; `measurement.fields["outcome"] = "crash"` says so."""
+        self._telemetry = telemetry
+        self._served = served
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        latency_ms = (time.perf_counter() - self._began) * 1000
+        # A cancelled request, or the end of the process, says nothing about the variant.
+        if error is not None and not isinstance(error, Exception):
+            return
+        self.fields.setdefault("latency_ms", latency_ms)
+        if error is not None:
+            outcome = EventOutcome.TIMEOUT if isinstance(error, TimeoutError) else EventOutcome.ERROR
+            self.fields.setdefault("outcome", str(outcome))
+            self.fields.setdefault("error_type", type(error).__name__)
+        self._telemetry.request(self._served, **self.fields)
