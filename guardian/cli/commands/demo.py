@@ -35,7 +35,7 @@ BadAfter = Annotated[
 
 
 def demo(
-    broker: BrokerOption = Broker.EMBEDDED, once: Once = False, bad_after: BadAfter = 8.0, as_json: Json = False
+    broker: BrokerOption = Broker.EMBEDDED, once: Once = False, bad_after: BadAfter = 12.0, as_json: Json = False
 ) -> Exit:
     """Watch a rollout go bad and be taken back: broker, guardian and a small shop, in one command."""
     console = notes() if as_json else answers()

@@ -14,7 +14,7 @@ variants: {control: "off", candidate: "on", values: {"on": true, "off": false}}
 strategy: canary
 steps:
   - {name: canary, weight: 10%, bake: 3s, gates: ["error_rate < 5%", "p95_latency < 250ms"]}
-  - {name: quarter, weight: 25%, bake: 4s, gates: ["error_rate < 5%", "p95_latency < 250ms"]}
+  - {name: quarter, weight: 25%, bake: 3s, gates: ["error_rate < 5%", "p95_latency < 250ms"]}
   - {name: half, weight: 50%, bake: 8s, gates: ["error_rate < 5%", "p95_latency < 250ms"]}
   - {name: full, weight: 100%, bake: 20s}
 triggers:

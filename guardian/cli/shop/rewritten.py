@@ -22,10 +22,12 @@ class RewrittenPricing:
     Args:
         standard: one row per category and region.
         campaigns: rows that replace the standard ones.
+        mended: keep the standard rows beneath the campaigns' rows, as it should have been from the beginning.
     """
 
-    def __init__(self, standard: list[Rate], campaigns: list[Rate]) -> None:
+    def __init__(self, standard: list[Rate], campaigns: list[Rate], *, mended: bool = False) -> None:
         self._rows = {(rate.category, rate.region): rate for rate in [*standard, *campaigns]}
+        self._beneath = {(rate.category, rate.region): rate for rate in standard} if mended else {}
         self._live: dict[tuple[str, str], Rate] = {}
         self._until_s = 0.0
 
@@ -52,7 +54,8 @@ class RewrittenPricing:
 
     def _build(self, now_s: float) -> None:
         """Keep the rows that apply now, until the first of them ends."""
-        self._live = {place: rate for place, rate in self._rows.items() if now_s < rate.ends_s}
+        live = {place: rate for place, rate in self._rows.items() if now_s < rate.ends_s}
+        self._live = {**self._beneath, **live}
         self._until_s = min(rate.ends_s for rate in self._live.values())
 
 
