@@ -37,8 +37,8 @@ class AmountError(ValueError):
 
 def shown(value: object) -> str:
     """Return a value for a message, short enough whatever it is."""
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+    if value is None or isinstance(value, bool):
+        return {None: "`null`", True: "`true`", False: "`false`"}[value]
     if isinstance(value, dict | list):
         return "a section" if isinstance(value, dict) else "a list"
     text = " ".join(str(value).split())

@@ -150,7 +150,8 @@ _A_METRIC: Final = {Unit.RATE: "a rate", Unit.LATENCY_MS: "a latency", Unit.COUN
 def _unit_fix(metric: Metric, limit: Limit) -> str:
     number = _plain(limit.number)
     if metric.unit is Unit.RATE:
-        return f"write `{number}%`" if not limit.unit else "rates are compared with per cent, as `5%`"
+        share = f", or `{_plain(limit.number * 100)}%` if that is meant" if 0 < limit.number < 1 else ""
+        return f"write `{number}%`{share}" if not limit.unit else "rates are compared with per cent, as `5%`"
     if metric.unit is Unit.LATENCY_MS:
         return (
             f"write `{number}ms` or `{number}s`"

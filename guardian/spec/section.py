@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from guardian.core.text import duration_text
 from guardian.core.words import FLAG_NAME_PATTERN
 from guardian.spec.amounts import AmountError, duration_ms, shown
 from guardian.spec.report import UNREADABLE, Report, child_of
@@ -125,7 +126,7 @@ class Section:
             return default
         if at_most_ms is not None and value > at_most_ms:
             return self._wrong(
-                word, f"too long: {shown(self._value[word])}", f"at most {at_most_ms // 60_000}m", default
+                word, f"too long: {shown(self._value[word])}", f"at most `{duration_text(at_most_ms)}`", default
             )
         return value
 
@@ -146,9 +147,10 @@ class Section:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.report.add(
-                self.at(word), f"not a whole number from {low} to {high:,}: {shown(value)}", f"write `{low}` or more"
-            )
+            fix = f"write `{low}` or more"
+            if isinstance(value, str) and value.replace("_", "").isdecimal():
+                fix = f"write it plainly and without quotes: `{value.replace('_', '')[:20]}`"
+            self.report.add(self.at(word), f"not a whole number from {low} to {high:,}: {shown(value)}", fix)
             return None
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,7 +24,7 @@ from guardian.spec.report import Report
 
 _SMALLER: Final = "a spec is smaller than this"
 _NO_VALUE_BEGINS: Final = ("%", "@", "`")
-_BLOCK_BEGINS: Final = (">", "|")
+_BLOCK: Final = re.compile(r"([>|])[-+0-9]*$")
 
 
 class UnreadableError(Exception):
@@ -129,7 +130,7 @@ def _events(text: str, report: Report) -> Iterator[Any]:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         at = mark.index if mark is not None else len(text)
-        raise _unreadable(report, *_explained(error, text[at : at + 1], text[max(at - 1, 0) : at]), place) from None
+        raise _unreadable(report, *_explained(error, text[at : at + 1], text[max(at - 4, 0) : at]), place) from None
     except YAMLError as error:
         place = _place_of(text, getattr(error, "position", 0))
         raise _unreadable(report, f"not YAML: {shown(error)}", "take unprintable characters out", place) from None
@@ -144,8 +145,9 @@ def _explained(error: MarkedYAMLError, at: str, before: str) -> tuple[str, str]:
     problem = " ".join(str(error.problem or error.context or "it cannot be read").split())
     if at == "\t" or "\\t" in problem:
         return "a tab where YAML wants spaces", "indent with spaces"
-    if before in _BLOCK_BEGINS:
-        return f"a value that begins with `{before}` means a block of text", "put it in quotes"
+    block = _BLOCK.search(before)
+    if block:
+        return f"a value that begins with `{block[1]}` means a block of text", "put it in quotes"
     if at in _NO_VALUE_BEGINS:
         return f"a value cannot begin with `{at}`", "put it in quotes"
     if "mapping values are not allowed" in problem:

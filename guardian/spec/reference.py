@@ -1,0 +1,200 @@
+"""docs/trigger-language.md, made from the code, so that it says what this version does.
+
+`python -m guardian.spec.reference` prints it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from guardian.core.rollout import METRICS, Metric, Unit
+from guardian.core.text import rate_text, weight_text
+from guardian.spec.describe import rule_meaning
+from guardian.spec.ladder import LADDERS_BP
+from guardian.spec.rule_syntax import RuleError
+from guardian.spec.rule_words import SPELLINGS
+from guardian.spec.rules import Use, parse_rule, rule_text
+from guardian.spec.vocabulary import LATER, LATER_VALUES, SECTIONS, Word
+
+_INTRO: Final = """\
+# The trigger language
+
+<!-- Generated: python -m guardian.spec.reference > docs/trigger-language.md -->
+
+A rule compares one figure of the candidate with a limit:
+
+```
+METRIC  COMPARISON  LIMIT  [WINDOW]  [for DURATION]
+error_rate  >  5%  over 1m  for 5 minutes
+```
+
+A **trigger** acts when its rule is true: it rolls back, pauses or notifies, in every phase.
+A **gate** lets a step go on when its rule is true, judged when the step's bake ends.
+Capitals do not matter. What guardian does not act on is an error, never ignored.
+"""
+
+_GRAMMAR: Final = """\
+## Comparison, limit, window, hold
+
+- Comparisons: `>` or `above`, `<` or `below`, `>=` or `at least`, `<=` or `at most`.
+- A rate is compared with per cent (`5%`, `0.1%`), a latency with a time (`200ms`, `2s`),
+  a count with a whole number (`100`).
+  A bare number for a rate or a latency is an error.
+- Durations: `90s`, `5m`, `5 minutes`, `1h`, `1h30m`, `2 days`, `1w`; whole seconds. Windows and holds are at most `7d`.
+- `over 5m` looks at the trailing five minutes of event time. For counts `per 5m`, `per hour` and `/hour` say the same.
+- `per step` looks at everything since the step began.
+- `for 5m` wants the rule to be true at every evaluation through five minutes of event time.
+  Only triggers on rates and latencies hold.
+
+| without a window | a trigger looks at | a gate looks at |
+|---|---|---|
+| rates and latencies | the last minute | everything since the step began |
+| counts | everything since the step began | everything since the step began |
+
+## How many requests a rule needs
+
+Rates and latencies are judged from `min_samples` requests on (100 unless said);
+with fewer the verdict is INCONCLUSIVE, never PASS.
+A gate that wants a rate below a limit needs at least 3 / limit requests:
+with fewer, even none failing would not show it
+(the rule of three: Hanley and Lippman-Hand, JAMA 1983). `error_rate < 0.1%` needs 3,000.
+Counts need none and act on the first event.
+"""
+
+_EXAMPLES: Final = (
+    (Use.TRIGGER, "error_rate > 5% for 5 minutes"),
+    (Use.TRIGGER, "error rate above 2% over 5m for 30 minutes"),
+    (Use.TRIGGER, "p99 latency > 2s over 5m for 10 minutes"),
+    (Use.TRIGGER, "crash_count > 0 per step"),
+    (Use.TRIGGER, "crashes >= 3 per hour"),
+    (Use.TRIGGER, "error_count > 100/hour"),
+    (Use.TRIGGER, "request_count < 10 per 5 minutes"),
+    (Use.GATE, "error_rate < 0.1%"),
+    (Use.GATE, "p95_latency <= 200ms over 30m"),
+    (Use.GATE, "crash_count <= 0"),
+)
+
+_REFUSED: Final = (
+    (Use.TRIGGER, "error_rate > 5"),
+    (Use.TRIGGER, "eror_rate > 5%"),
+    (Use.TRIGGER, "error_count > 10 for 5 minutes"),
+    (Use.TRIGGER, "request_count < 10"),
+    (Use.TRIGGER, "error_rate > 5% per hour"),
+    (Use.GATE, "error_rate < 1% for 5 minutes"),
+    (Use.GATE, "error_rate < 0%"),
+    (Use.TRIGGER, "p99_latency > 2x baseline for 10 minutes"),
+    (Use.TRIGGER, "error_rate worse than control"),
+    (Use.TRIGGER, "memory usage growing 10%/hour"),
+    (Use.TRIGGER, "dual_run assertions fail > 100/hour"),
+)
+
+_UNITS: Final = {Unit.RATE: "rate", Unit.LATENCY_MS: "latency", Unit.COUNT: "count"}
+_TITLES: Final = {
+    "spec": "The spec",
+    "variants": "`variants`",
+    "step": "A step",
+    "gate": "A gate (or the rule alone)",
+    "trigger": "A trigger (or the rule alone)",
+    "rollback": "`rollback`",
+    "step rollback": "`rollback` of a step",
+}
+
+
+def render_reference() -> str:
+    """Return the page, in Markdown."""
+    parts = [_INTRO, _metrics(), _GRAMMAR, _examples(), _words(), _later()]
+    return "\n".join(parts)
+
+
+def _metrics() -> str:
+    rows = ["## Metrics", "", "| metric | kind | what it is | also written |", "|---|---|---|---|"]
+    for metric in METRICS.values():
+        others = [
+            f"`{name.replace('_', ' ')}`"
+            for name, known in SPELLINGS.items()
+            if known is metric and name != metric.name
+        ]
+        plain = f"`{metric.name.replace('_', ' ')}`"
+        rows.append(
+            f"| `{metric.name}` | {_UNITS[metric.unit]} | {_metric_meaning(metric)} | {', '.join([plain, *others])} |"
+        )
+    return "\n".join([*rows, ""])
+
+
+def _metric_meaning(metric: Metric) -> str:
+    if metric.unit is Unit.LATENCY_MS:
+        return (
+            "mean latency"
+            if metric.quantile is None
+            else f"{rate_text(metric.quantile)} of requests are faster (within 1 %)"
+        )
+    if metric.name == "request_count":
+        return "all requests"
+    outcomes = " + ".join(metric.outcomes)
+    if metric.unit is Unit.RATE:
+        return f"({outcomes}) / all requests" if len(metric.outcomes) > 1 else f"{outcomes} / all requests"
+    return f"requests that end in {', '.join(metric.outcomes)}"
+
+
+def _examples() -> str:
+    rows = ["## Examples", "", "| as a | written | in full | what it says |", "|---|---|---|---|"]
+    for use, text in _EXAMPLES:
+        rule = parse_rule(text, use)
+        rows.append(f"| {use.value} | `{text}` | `{rule_text(rule)}` | {rule_meaning(rule)} |")
+    rows += ["", "Refused, with the reason:", "", "| as a | written | why not | instead |", "|---|---|---|---|"]
+    for use, text in _REFUSED:
+        rows += [f"| {use.value} | `{text}` | {message} | {fix} |" for message, fix in _faults(text, use)]
+    return "\n".join([*rows, ""])
+
+
+def _faults(text: str, use: Use) -> list[tuple[str, str]]:
+    try:
+        parse_rule(text, use)
+    except RuleError as error:
+        return [(fault.message, fault.fix) for fault in error.faults]
+    return []
+
+
+def _words() -> str:
+    ladders = ", ".join(
+        f"`{strategy.value}` {' '.join(weight_text(weight) for weight in weights)}"
+        for strategy, weights in LADDERS_BP.items()
+    )
+    rows = ["## Words of the spec", "", "YAML 1.2: `on` and `off` are words, `true` and `false` are truth values."]
+    rows += [
+        "Weights are per cents in steps of `0.01%`, at most `100%`; they rise from step to step.",
+        f"Ladders: {ladders}.",
+        "",
+    ]
+    for kind, words in SECTIONS.items():
+        rows += [f"### {_TITLES[kind]}", "", "| word | takes | what it does | unless said |", "|---|---|---|---|"]
+        rows += [_word_row(name, word) for name, word in words.items()]
+        rows.append("")
+    return "\n".join(rows)
+
+
+def _word_row(name: str, word: Word) -> str:
+    return f"| `{name}` | {word.takes} | {word.meaning} | {word.default or 'required'} |"
+
+
+def _later() -> str:
+    words = ", ".join(f"`{word}`" for word in sorted(LATER))
+    values = ", ".join(f"`{value}`" for value in sorted(LATER_VALUES))
+    return "\n".join(
+        [
+            "## Not yet",
+            "",
+            "These words belong to later versions; in this one they are errors that say so.",
+            "",
+            f"- In specs: {words}.",
+            f"- As values: {values}.",
+            "- In rules: comparisons with baseline and control, `worse than`, growth, burn rates, silence,",
+            "  sample ratio, gauges, dual runs, migration figures, new error signatures, feedback.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_reference())
