@@ -34,7 +34,8 @@ def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
         if not _counts(state, cell.flag_version, bucket.second):
             state.stale_version_count += bucket.n
             continue
-        tally = tally_of(bucket, count_migrations=state.spec.count_migrations)
+        spec = state.spec
+        tally = tally_of(bucket, count_telemetry=spec.count_telemetry, count_migrations=spec.count_migrations)
         state.tally(cell.variant).add(tally)
         if not state.buckets(cell.variant).add(bucket.second, tally, now.watermark_ms // 1_000):
             state.late_count += tally.n
@@ -70,7 +71,7 @@ def judge_arrivals(state: RolloutState, now: Instant) -> None:
     for trigger in state.triggers():
         if _acts_on_arrival(trigger):
             series = state.buckets(state.spec.variants.candidate)
-            end_ms = max(now.watermark_ms, (series.newest_s() + 1) * 1_000)
+            end_ms = max(now.watermark_ms, (series.newest_s + 1) * 1_000)
             if _judge(state, trigger, now, end_ms):
                 return
 

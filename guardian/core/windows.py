@@ -11,13 +11,20 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from guardian.core.histogram import quantile_ms
+from guardian.core.histogram import NO_BINS, Bins, bins_from, sum_of
 from guardian.core.inputs import Bucket
 
 TIERS: Final = ((1, 120), (10, 1_200), (60, 7_200), (900, 604_800))
 """(width, age up to which buckets of that width are kept), seconds."""
+LEAD_S: Final = 60
+"""Beyond so much ahead of the watermark, buckets grow coarse as if it had followed: a silent source holds it back."""
+MAX_BIN_ENTRIES: Final = 80_000
+"""Latency bins in all buckets of a series; beyond it buckets grow coarse sooner, so that a snapshot stays small."""
+MAX_PRESSURE: Final = 7
 
 OUTCOMES: Final = ("ok", "error", "timeout", "crash", "hang")
+_ROLL_EVERY: Final = 32
+"""A series is rolled after so many new seconds, even if the watermark stands still."""
 
 
 class Tally(Struct):
@@ -32,7 +39,7 @@ class Tally(Struct):
     counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0])
     latency_n: int = 0
     latency_sum_us: int = 0
-    bins: dict[int, int] = field(default_factory=dict)
+    bins: Bins = NO_BINS
 
     @property
     def n(self) -> int:
@@ -45,7 +52,7 @@ class Tally(Struct):
 
     def quantile_ms(self, q: float) -> float | None:
         """Return the lower q-quantile of the latency in milliseconds, None without any."""
-        return quantile_ms(self.bins, q)
+        return self.bins.quantile_ms(q)
 
     def mean_ms(self) -> float | None:
         """Return the mean latency in milliseconds, None without any."""
@@ -56,38 +63,50 @@ class Tally(Struct):
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.latency_n += other.latency_n
         self.latency_sum_us += other.latency_sum_us
-        for index, count in other.bins.items():
-            self.bins[index] = self.bins.get(index, 0) + count
+        self.bins = sum_of((self.bins, other.bins))
 
 
-def tally_of(bucket: Bucket, *, count_migrations: bool) -> Tally:
+def tally_of(bucket: Bucket, *, count_telemetry: bool = True, count_migrations: bool = False) -> Tally:
     """Return what a bucket of an input batch counts for.
 
     Args:
-        bucket: telemetry (n > 0) or migrations (n = 0).
-        count_migrations: `sources: [migrations]`: success and fallback count as ok, failure as error.
+        bucket: telemetry, migrations, or both.
+        count_telemetry: `sources` names telemetry, or says nothing: requests count.
+        count_migrations: `sources` names migrations: success and fallback count as ok, failure as error.
     """
-    counts = [bucket.ok, bucket.error, bucket.timeout, bucket.crash, bucket.hang]
-    if bucket.migrations:
-        if not count_migrations:
-            return Tally(counts)
+    tally = Tally()
+    if count_telemetry:
+        tally.counts = [bucket.ok, bucket.error, bucket.timeout, bucket.crash, bucket.hang]
+    if count_migrations and bucket.migrations:
         success, failure, fallback = bucket.migrations
-        counts[0] += success + fallback
-        counts[1] += failure
-    bins = dict(zip(bucket.bins, bucket.bin_counts, strict=True))
-    return Tally(counts, bucket.latency_n, bucket.latency_sum_us, bins)
+        tally.counts[0] += success + fallback
+        tally.counts[1] += failure
+    if count_migrations if bucket.migrations else count_telemetry:
+        tally.latency_n, tally.latency_sum_us = bucket.latency_n, bucket.latency_sum_us
+        tally.bins = bins_from(bucket.bins, bucket.bin_counts)
+    return tally
+
+
+def is_late(second: int, watermark_s: int) -> bool:
+    """Return whether a second is too old for a bucket of its own."""
+    return second < watermark_s - TIERS[0][1]
 
 
 class Series(Struct):
-    """The buckets of one variant, sparse, newest tier first.
+    """The candidate's buckets, sparse, newest tier first.
 
     Args:
         keep_s: how far back any rule looks; older buckets are dropped.
         tiers: per tier of TIERS: bucket start (Unix second) -> tally.
+        newest_s: the newest second with a request, 0 without any.
+        pressure: how often the ages of the fine tiers, and the width of the coarsest, were halved and doubled
+            to keep to MAX_BIN_ENTRIES; 0 for every series whose latencies are not spread absurdly.
     """
 
     keep_s: int
     tiers: list[dict[int, Tally]] = field(default_factory=lambda: [{} for _ in TIERS])
+    newest_s: int = 0
+    pressure: int = 0
 
     def add(self, second: int, tally: Tally, watermark_s: int) -> bool:
         """Add to the bucket of this second.
@@ -95,43 +114,75 @@ class Series(Struct):
         Returns:
             False when the second is too old for a bucket of its own: the caller counts it as late.
         """
-        if second < watermark_s - TIERS[0][1]:
+        if is_late(second, watermark_s):
             return False
+        is_new = second not in self.tiers[0]
         _merge(self.tiers[0], second, tally)
+        self.newest_s = max(self.newest_s, second)
+        if is_new and len(self.tiers[0]) % _ROLL_EVERY == 0:
+            self.roll(watermark_s)
         return True
 
     def roll(self, watermark_s: int) -> None:
         """Fold what has grown old into the coarser tiers, and drop what no rule looks back to."""
-        for i, (_, span_s) in enumerate(TIERS):
-            tier = self.tiers[i]
-            horizon = watermark_s - min(span_s, self.keep_s + TIERS[i][0])
-            for start in [start for start in tier if start < horizon]:
-                tally = tier.pop(start)
-                if i + 1 < len(TIERS) and span_s < self.keep_s:
-                    width_s = TIERS[i + 1][0]
-                    _merge(self.tiers[i + 1], start - start % width_s, tally)
+        self._fold(watermark_s)
+        while self.pressure < MAX_PRESSURE and self._bin_entries() > MAX_BIN_ENTRIES:
+            self.pressure += 1
+            self._fold(watermark_s)
 
-    def window(self, start_ms: int, end_ms: int) -> Tally:
+    def _fold(self, watermark_s: int) -> None:
+        now_s = max(watermark_s, self.newest_s - (LEAD_S >> self.pressure))
+        oldest_s = max(watermark_s - self.keep_s, now_s - TIERS[-1][1])
+        widths = [width_s for width_s, _ in TIERS[:-1]] + [self._widest_s()]
+        last = len(TIERS) - 1
+        for i, (tier, width_s) in enumerate(zip(self.tiers, widths, strict=True)):
+            coarser = min(i + 1, last)
+            old_s = now_s - (TIERS[i][1] >> self.pressure) if i < last else 0
+            for start in [start for start in tier if start < old_s or start + width_s <= oldest_s or start % width_s]:
+                tally = tier.pop(start)
+                if start + width_s > oldest_s:
+                    _merge(self.tiers[coarser], start - start % widths[coarser], tally)
+
+    def _widest_s(self) -> int:
+        """Return the width of the coarsest tier's buckets: under pressure it doubles, to a quarter of what is kept."""
+        width_s = TIERS[-1][0]
+        for _ in range(self.pressure):
+            if 8 * width_s <= self.keep_s:
+                width_s *= 2
+        return width_s
+
+    def _bin_entries(self) -> int:
+        return sum(len(tally.bins) for tier in self.tiers for tally in tier.values())
+
+    def window(self, start_ms: int, end_ms: int, *, latency: bool = True) -> Tally:
         """Return the sum of the buckets that begin in [start_ms, end_ms) of event time.
 
         A coarse bucket that begins before the window but reaches into it is left out;
         it is at most one tier width of the far end.
-        """
-        total = Tally()
-        for tier in self.tiers:
-            for start, tally in tier.items():
-                if start_ms <= start * 1_000 < end_ms:
-                    total.add(tally)
-        return total
 
-    def newest_s(self) -> int:
-        """Return the newest second with a request, 0 without any."""
-        return max((start for tier in self.tiers for start in tier), default=0)
+        Args:
+            latency: False leaves the histogram out, which is most of the work.
+        """
+        taken = [
+            tally for tier in self.tiers for start, tally in tier.items() if start_ms <= start * 1_000 < end_ms
+        ]  # fmt: skip
+        return Tally(
+            [sum(column) for column in zip(*[tally.counts for tally in taken], strict=True)] or [0, 0, 0, 0, 0],
+            sum([tally.latency_n for tally in taken]),
+            sum([tally.latency_sum_us for tally in taken]),
+            sum_of([tally.bins for tally in taken]) if latency else NO_BINS,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """True without any bucket."""
+        return not any(self.tiers)
 
     def clear(self) -> None:
         """Forget every bucket: a flag change begins new evidence."""
         for tier in self.tiers:
             tier.clear()
+        self.newest_s = self.pressure = 0
 
 
 def _merge(tier: dict[int, Tally], start: int, tally: Tally) -> None:

@@ -1,0 +1,88 @@
+"""The latency histogram: 1 % of the exact quantile, one layout for everybody, sums that do not depend on order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardian.core.histogram import (
+    BIN_COUNT,
+    HIGHEST_MS,
+    LOWEST_MS,
+    NO_BINS,
+    RELATIVE_ERROR,
+    Bins,
+    bin_value_ms,
+    bins_from,
+    bins_of,
+    sum_of,
+)
+
+ROUNDING = 1e-6
+latencies = st.lists(st.floats(LOWEST_MS, HIGHEST_MS), min_size=1, max_size=200)
+counts_by_bin = st.dictionaries(st.integers(0, BIN_COUNT - 1), st.integers(1, 10**12), max_size=30)
+
+
+def histogram_of(latency_ms: list[float]) -> Bins:
+    index, count = np.unique(bins_of(np.array(latency_ms)), return_counts=True)
+    return bins_from(index.tolist(), count.tolist())
+
+
+def bins(counts: dict[int, int]) -> Bins:
+    return bins_from(list(counts), list(counts.values()))
+
+
+@given(latencies, st.sampled_from([0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0]))
+@settings(deadline=None)
+def test_a_quantile_is_within_one_per_cent_of_numpys_exact_lower_quantile(latency_ms: list[float], q: float) -> None:
+    exact = float(np.quantile(np.array(latency_ms), q, method="lower"))
+    found = histogram_of(latency_ms).quantile_ms(q)
+    assert found == pytest.approx(exact, rel=RELATIVE_ERROR + ROUNDING)
+
+
+@given(st.floats(LOWEST_MS * 1.0001, HIGHEST_MS))
+@settings(deadline=None)
+def test_the_value_of_a_bin_stands_for_everything_in_it(latency_ms: float) -> None:
+    index = int(bins_of(np.array([latency_ms]))[0])
+    assert bin_value_ms(index) == pytest.approx(latency_ms, rel=RELATIVE_ERROR + ROUNDING)
+
+
+def test_every_bins_own_value_falls_into_that_bin() -> None:
+    values = np.array([bin_value_ms(index) for index in range(BIN_COUNT)])
+    inside = values[values <= HIGHEST_MS]
+    assert bins_of(inside).tolist() == list(range(len(inside)))
+    assert len(inside) >= BIN_COUNT - 1
+
+
+def test_the_layout_ends_where_it_says() -> None:
+    edges = [0.0, LOWEST_MS / 2, LOWEST_MS, HIGHEST_MS, HIGHEST_MS * 5]
+    assert bins_of(np.array(edges)).tolist() == [0, 0, 0, BIN_COUNT - 1, BIN_COUNT - 1]
+    assert bin_value_ms(0) == LOWEST_MS
+    assert BIN_COUNT < 2**16
+
+
+def test_no_requests_have_no_quantile() -> None:
+    assert NO_BINS.quantile_ms(0.5) is None
+    assert len(NO_BINS) == 0
+
+
+@given(st.lists(counts_by_bin, max_size=6), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_a_sum_is_exact_and_the_same_for_any_order_and_grouping(parts: list[dict[int, int]], chance: object) -> None:
+    exact: dict[int, int] = {}
+    for part in parts:
+        for index, count in part.items():
+            exact[index] = exact.get(index, 0) + count
+    packed = [bins(part) for part in parts]
+    total = sum_of(packed)
+    assert total.counts() == dict(sorted(exact.items()))
+    chance.shuffle(packed)  # type: ignore[attr-defined]
+    half = len(packed) // 2
+    assert sum_of([sum_of(packed[:half]), sum_of(packed[half:])]) == total
+    assert sum_of([total, NO_BINS]) == total
+
+
+def test_bins_may_be_listed_in_any_order_and_more_than_once() -> None:
+    assert bins_from([7, 3, 7], [1, 2, 4]).counts() == {3: 2, 7: 5}
