@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from guardian.core.histogram import HIGHEST_MS
@@ -14,6 +15,8 @@ from guardian.spec.rule_syntax import NOT_YET_FIX, Clause, Fault, Limit, RuleErr
 from guardian.spec.rule_words import later_words, metric_of, unknown_metric_fix
 
 MAX_COUNT: Final = 1_000_000_000_000
+REMEMBERED_RULES: Final = 4_096
+"""Rules are read once: a worker that restores thousands of rollouts meets the same few again and again."""
 _WINDOWS: Final = ("over", "per", "per_step")
 _NAMES: Final = {"over": "`over`", "hold": "`for`", "per": "`per`", "per_step": "`per step`"}
 _A_UNIT: Final = {"%": "a percentage", "ms": "a duration", "s": "a duration", "": "a bare number"}
@@ -26,6 +29,7 @@ class Use(StrEnum):
     GATE = "gate"
 
 
+@lru_cache(maxsize=REMEMBERED_RULES)
 def parse_rule(text: str, use: Use) -> Rule:
     """Read a rule.
 
