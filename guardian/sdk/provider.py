@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -122,9 +123,7 @@ class GuardianProvider(AbstractProvider):
             self.shutdown()
             if self._snapshot is not None:
                 self._store.adopt(read_snapshot(self._snapshot))
-            follower = Follower(self._connection, self._store, self._hear, self._snapshot, self._options.timing)
-            self._follower = follower
-            follower.start()
+            follower = self._follow()
             if not follower.caught_up.wait(self._options.init_within_s):
                 _log.warning(
                     "no flags from %s within %.1f s; going on with %d from the snapshot",
@@ -136,9 +135,22 @@ class GuardianProvider(AbstractProvider):
         except Exception:
             _log.exception("the provider did not start; the application's own defaults hold")
 
+    def _follow(self) -> Follower:
+        follower = Follower(self._connection, self._store, self._hear, self._snapshot, self._options.timing)
+        self._follower = follower
+        follower.start()
+        _living.add(self)
+        return follower
+
+    def _follow_in_child(self) -> None:
+        """A forked process inherits the documents, but no thread: it follows by itself."""
+        if self._follower is not None:
+            self._follow().settle()
+
     def shutdown(self) -> None:
         """Stop following; writes the snapshot. Evaluation goes on with what is known."""
         follower, self._follower = self._follower, None
+        _living.discard(self)
         if follower is not None:
             follower.stop()
 
@@ -278,3 +290,15 @@ def _is_number(value: Any) -> bool:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict | list)
+
+
+_living: weakref.WeakSet[GuardianProvider] = weakref.WeakSet()
+
+
+def _follow_in_child() -> None:
+    for provider in list(_living):
+        provider._follow_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_follow_in_child)

@@ -1,0 +1,143 @@
+"""Only what is newer counts, rubbish is counted, and what is known survives on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guardian.sdk.freshness import Freshness
+from guardian.sdk.snapshot import read_snapshot, write_snapshot
+from guardian.sdk.store import Store
+from tests.sdk.documents import FLAG, written
+
+KEY = FLAG.encode()
+
+
+def versions(store: Store) -> dict[str, tuple[int, int]]:
+    return {flag: found.pair for flag, found in store.documents.items()}
+
+
+def folded(*values: bytes | None) -> Store:
+    store = Store()
+    for value in values:
+        store.apply(KEY, value)
+    return store
+
+
+def test_epoch_and_version_are_ordered_as_a_pair() -> None:
+    store = folded(written(epoch=1, version=5), written(epoch=0, version=900), written(epoch=1, version=4))
+    assert versions(store) == {FLAG: (1, 5)}
+    assert store.apply(KEY, written(epoch=2, version=1)) == FLAG
+    assert store.apply(KEY, written(epoch=2, version=1)) == ""
+    assert store.counts.accepted == 2
+    assert store.counts.not_newer == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"{}",
+        written().replace(b"ENABLED", b"PERHAPS"),
+        written().replace(b'"defaultVariant":"off"', b'"defaultVariant":"purple"'),
+        written().replace(b'"version":1763699000456', b'"version":true'),
+        written().replace(b'"version":1763699000456', b'"version":-1'),
+        written().replace(b'"version":1763699000456', b'"version":"1"'),
+        written().replace(b'"killed":false', b'"killed":"no"'),
+        written().replace(b'"candidate":"on"', b'"candidate":"purple"'),
+        b'{"a":' * 5_000,
+        b'"' + b"x" * 300_000 + b'"',
+    ],
+    ids=lambda value: value[:30].decode(),
+)
+def test_rubbish_is_counted_and_the_last_good_document_stays(value: bytes) -> None:
+    store = folded(written(version=7), value)
+    assert versions(store) == {FLAG: (0, 7)}
+    assert store.counts.garbage == 1
+
+
+@pytest.mark.parametrize("key", [None, b"", b"x" * 200])
+def test_a_record_without_a_flag_s_name_is_rubbish(key: bytes | None) -> None:
+    store = Store()
+    assert store.apply(key, written()) == ""
+    assert store.counts.garbage == 1
+
+
+def test_a_tombstone_deletes_and_an_older_record_does_not_bring_the_flag_back() -> None:
+    store = folded(written(version=7), None, written(version=6))
+    assert versions(store) == {}
+    assert store.apply(KEY, written(version=8)) == FLAG
+
+
+def test_reading_the_topic_again_changes_nothing_that_is_known_already() -> None:
+    log = [written(version=7), None, written(version=8)]
+    known = folded(*log)
+    assert known.adopt(folded(*log)) == []
+    assert versions(known) == {FLAG: (0, 8)}
+
+
+def test_a_deletion_that_was_missed_is_taken_over() -> None:
+    known = folded(written(version=7))
+    assert known.adopt(folded(written(version=7), None)) == [FLAG]
+    assert versions(known) == {}
+
+
+def test_a_topic_that_lost_everything_takes_nothing_away() -> None:
+    known = folded(written(version=7))
+    assert known.adopt(Store()) == []
+    assert versions(known) == {FLAG: (0, 7)}
+
+
+def test_a_snapshot_gives_back_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    assert write_snapshot(path, list(folded(written(version=7)).documents.values()))
+    assert versions(read_snapshot(path)) == {FLAG: (0, 7)}
+    assert [file.name for file in tmp_path.iterdir()] == ["flags.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\xff", b"[]", b'{"format":2,"flags":{}}', b'{"format":1,"flags":[]}', b'{"format":1'],
+)
+def test_a_snapshot_full_of_rubbish_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "flags.json"
+    path.write_bytes(content)
+    assert versions(read_snapshot(path)) == {}
+
+
+def test_one_bad_document_in_a_snapshot_does_not_spoil_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    path.write_bytes(b'{"format":1,"flags":{"bad":{"state":5},"new-pricing":' + written(version=7) + b"}}")
+    store = read_snapshot(path)
+    assert versions(store) == {FLAG: (0, 7)}
+    assert store.counts.garbage == 1
+
+
+def test_a_snapshot_that_is_absent_or_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    assert versions(read_snapshot(tmp_path / "absent")) == {}
+    assert versions(read_snapshot(tmp_path)) == {}
+    assert not write_snapshot(tmp_path / "no-such-folder" / "flags.json", [])
+
+
+def test_guardian_is_silent_after_three_missing_beats_of_any_partition() -> None:
+    fresh = Freshness(beat_s=5, silent_beats=3)
+    assert not fresh.fresh(0)
+    fresh.connected([0, 1], now=100)
+    assert fresh.fresh(115)
+    fresh.beat(0, now=112)
+    assert fresh.silent(116) == [1]
+    assert not fresh.fresh(116)
+    fresh.beat(1, now=117)
+    assert fresh.fresh(118)
+
+
+def test_connecting_again_is_no_sign_of_life() -> None:
+    fresh = Freshness(beat_s=5, silent_beats=3)
+    fresh.connected([0], now=100)
+    fresh.connected([0, 1], now=120)
+    assert fresh.silent(121) == [0]
+    fresh.beat(7, now=121)
+    assert fresh.silent(121) == [0]
