@@ -12,7 +12,8 @@ from guardian.core.inputs import Command
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.cloudevents import EventType, cloudevent_headers
-from guardian.wire.outputs import Message, reason_of
+from guardian.wire.outputs import Message
+from guardian.wire.reasons import reason_of
 
 COMMANDS: Final = (
     "apply",

@@ -10,12 +10,13 @@ from guardian.core.events import SPLIT_VARIABLE
 from guardian.core.outputs import FlagState
 from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
 from guardian.errors import DecodeError, DecodeReason
+from guardian.wire.reasons import reason_of
 
 ENABLED: Final = "ENABLED"
 """Always: a DISABLED flag would give readers the code's default, not control."""
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True):
     """Guardian's own part of the document. Flat scalars: readers refuse anything nested."""
 
     epoch: int
@@ -38,7 +39,7 @@ class _Document(msgspec.Struct, frozen=True):
     """As much of the document as guardian reads back; the targeting follows from the metadata."""
 
     variants: dict[str, bool | int | float | str]
-    metadata: _Metadata
+    metadata: Metadata
 
 
 def flag_document(state: FlagState) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def flag_document(state: FlagState) -> dict[str, Any]:
     }
     if state.weight_bp > 0 and not state.killed:
         document["targeting"] = _targeting(state)
-    document["metadata"] = {name: _scalar(getattr(state, name)) for name in _Metadata.__struct_fields__}
+    document["metadata"] = {name: _scalar(getattr(state, name)) for name in Metadata.__struct_fields__}
     return document
 
 
@@ -75,10 +76,8 @@ def document_state(flag: str, document: dict[str, Any]) -> FlagState:
     try:
         known = msgspec.convert(document, _Document)
     except msgspec.ValidationError as error:
-        missing = str(error).startswith("Object missing required field")
-        reason = DecodeReason.MISSING_FIELD if missing else DecodeReason.WRONG_TYPE
-        raise DecodeError(reason, f"flag document of {flag}: {error}") from error
-    metadata = {name: getattr(known.metadata, name) for name in _Metadata.__struct_fields__}
+        raise DecodeError(reason_of(error), f"flag document of {flag}: {error}") from error
+    metadata = {name: getattr(known.metadata, name) for name in Metadata.__struct_fields__}
     state = FlagState(flag=flag, values=known.variants, **metadata)
     if state.control not in state.values or state.candidate not in state.values:
         raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: control or candidate is not a variant")

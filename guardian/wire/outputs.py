@@ -9,9 +9,10 @@ import msgspec
 
 from guardian.core.events import BEAT_KEY
 from guardian.core.outputs import Alert, Beat, Decision, FlagChange, Output, Rollback, RolloutStatus
-from guardian.errors import DecodeError, DecodeReason
+from guardian.errors import DecodeError
 from guardian.wire.cloudevents import SOURCE_DECIDE, EventType, Headers, cloudevent_headers
 from guardian.wire.flagd import flag_document
+from guardian.wire.reasons import reason_of
 
 T = TypeVar("T")
 
@@ -134,12 +135,3 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes, what: str) -> T:
         return decoder.decode(value)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DecodeError(reason_of(error), f"{what}: {error}") from error
-
-
-def reason_of(error: Exception) -> DecodeReason:
-    """Return why msgspec, or Python's bound on nesting, refused a JSON value."""
-    if not isinstance(error, msgspec.ValidationError):
-        return DecodeReason.MALFORMED_JSON
-    if str(error).startswith("Object missing required field"):
-        return DecodeReason.MISSING_FIELD
-    return DecodeReason.WRONG_TYPE
