@@ -1,0 +1,104 @@
+"""A command that was written can be read, and whatever cannot go into the log is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardian.core.inputs import Actor, Batch, Command, Source
+from guardian.errors import DecodeError, DecodeReason
+from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, decode_command, encode_command
+from guardian.wire.inputs import decode_payload, encode_payload
+from tests.wire.test_schemas import validator
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def command(**changes: Any) -> Command:
+    """A command to start, with changes."""
+    values: dict[str, Any] = {"id": "7f9c", "command": "start", "flag": "new-pricing", "actor": Actor("ada")}
+    return Command(**{**values, **changes})
+
+
+def raw(**changes: Any) -> bytes:
+    """The JSON of a command to apply, with changes."""
+    values = {"id": "7f9c", "command": "apply", "flag": "new-pricing", "actor": {"name": "ada"}, "spec": {}}
+    return json.dumps({**values, **changes}).encode()
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_every_command_is_written_keyed_read_back_and_passes_the_schema(word: str) -> None:
+    given_command = command(command=word, ts=1763700000.5, spec={"b": [1], "a": None} if word == "apply" else None)
+    message = encode_command(given_command)
+    assert decode_command(message.value) == given_command
+    assert (message.topic, message.key, message.partition) == ("commands", b"new-pricing", None)
+    assert validator("commands").is_valid(json.loads(message.value))
+
+
+def test_a_command_carries_the_headers_of_cloudevents_with_its_own_time() -> None:
+    headers = dict(encode_command(command(ts=1763700000.5)).headers)
+    assert headers["ce_type"] == b"guardian.command.given"
+    assert headers["ce_source"] == b"/guardian/cli"
+    assert headers["ce_id"] == b"7f9c"
+    assert headers["ce_time"] == b"2025-11-21T04:40:00.500Z"
+
+
+def test_a_sender_is_told_at_once_what_the_reader_would_refuse() -> None:
+    with pytest.raises(DecodeError) as caught:
+        encode_command(command(command="restart"))
+    assert caught.value.reason is DecodeReason.UNKNOWN_COMMAND
+
+
+def test_a_command_that_is_too_large_is_refused() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_command(raw(spec={"owner": "x" * MAX_COMMAND_BYTES}))
+    assert caught.value.reason is DecodeReason.TOO_LARGE
+
+
+def nested(depth: int) -> Any:
+    """Lists within one another."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("spec", [{"deep": nested(40)}, {"deep": nested(900)}, {"huge": 10**40}])
+def test_a_spec_that_the_log_cannot_hold_is_refused_here_and_does_not_stop_ingest(spec: Any) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_command(raw(spec=spec))
+    assert caught.value.reason is DecodeReason.BAD_VALUE
+
+
+def test_endless_nesting_is_malformed() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_command(b'{"spec":{"a":' + b"[" * 200_000)
+    assert caught.value.reason is DecodeReason.MALFORMED_JSON
+
+
+@given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
+def test_whatever_passes_goes_through_the_log_unchanged(spec: dict[str, Any]) -> None:
+    read = decode_command(raw(spec=spec))
+    payload = Batch(Source("guardian.commands", "id", 0), 0, 1, commands=[read])
+    back = decode_payload(encode_payload(payload))
+    assert isinstance(back, Batch)
+    assert back.commands == [read]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reader(value: bytes) -> None:
+    with suppress(DecodeError):
+        assert decode_command(value).command in COMMANDS
