@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from guardian.cli.changes import changes
 from guardian.cli.main import app
+from guardian.spec.changes import changes
 
 runner = CliRunner()
 

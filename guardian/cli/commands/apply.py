@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from guardian.cli.asking import order
-from guardian.cli.changes import changes
 from guardian.cli.options import OrderOptions
 from guardian.cli.reading import finish, read_statuses
 from guardian.cli.screen import answers, print_json
@@ -16,6 +15,7 @@ from guardian.cli.specs import demand
 from guardian.core.outputs import RolloutStatus
 from guardian.core.rollout import RolloutSpec
 from guardian.errors import Exit
+from guardian.spec.changes import changes
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The spec; '-' for stdin.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change and send nothing.")]

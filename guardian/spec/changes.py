@@ -1,4 +1,4 @@
-"""What differs between two spec documents, path by path, for `guardian apply --dry-run`."""
+"""What differs between two spec documents, path by path: what an apply would do, before it does it."""
 
 from __future__ import annotations
 
