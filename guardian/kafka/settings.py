@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from guardian.errors import SettingsError
 
@@ -16,6 +18,25 @@ ENV_PREFIX = "GUARDIAN_"
 FILE_NAME = "guardian.toml"
 EMBEDDED_PARTITIONS = 4
 """What librdkafka's mock cluster gives every topic."""
+
+
+class Role(StrEnum):
+    """What the bearer of a token may do."""
+
+    VIEWER = "viewer"  # read
+    SENDER = "sender"  # send events
+    OPERATOR = "operator"  # read, and give commands
+    ADMIN = "admin"  # everything
+
+
+class Token(BaseModel):
+    """Who may use serve; the token itself stands nowhere, only its SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str = Field(min_length=1, max_length=128, description="who it is: the actor of every command")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False, description="SHA-256 of the token, 64 hex digits")
+    role: Role = Field(description="viewer, sender, operator or admin")
 
 
 class Settings(BaseModel):
@@ -35,6 +56,10 @@ class Settings(BaseModel):
     metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus port; 0 for none")
     state_dir: Path = Field(Path(".guardian"), description="where guardian dev keeps its files")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning, error")
+    serve_host: str = Field("127.0.0.1", description="the address that serve listens on; 0.0.0.0 for every network")
+    serve_port: int = Field(8620, ge=0, le=65_535, description="the port that serve listens on; 0 for any free one")
+    serve_body_bytes: int = Field(4_194_304, ge=65_536, le=67_108_864, description="the largest body that serve takes")
+    tokens: tuple[Token, ...] = Field((), max_length=1_000, repr=False, description="who may use serve: [[tokens]]")
 
     @model_validator(mode="after")
     def _embedded_has_its_own_partitions(self) -> Settings:
@@ -44,6 +69,26 @@ class Settings(BaseModel):
                 f"the embedded broker has {EMBEDDED_PARTITIONS} partitions in every topic, no other number"
             )
         return self
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _tokens_of_the_environment_are_json(cls, value: Any) -> Any:
+        """GUARDIAN_TOKENS is text; guardian.toml gives a list."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("GUARDIAN_TOKENS is a JSON list of {name, sha256, role}") from None
+
+    @field_validator("tokens")
+    @classmethod
+    def _tokens_are_told_apart(cls, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+        """Two names, or two bearers of one token, could not be told apart in the audit."""
+        for what in ("name", "sha256"):
+            if len({getattr(token, what) for token in tokens}) < len(tokens):
+                raise ValueError(f"two tokens have the same {what}")
+        return tokens
 
     def topic(self, name: str) -> str:
         """Return a topic's full name, such as `guardian.flags` for `flags`."""
