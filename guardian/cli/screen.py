@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 _PIPE_WIDTH = 200
 """Columns when nobody watches: a table in a pipe must not be cut at 80."""
@@ -20,6 +20,18 @@ def answers() -> Console:
 def notes() -> Console:
     """Return the console for progress, hints and errors (stderr)."""
     return _console(stderr=True)
+
+
+def print_page(page: RenderableType) -> None:
+    """Print a table or a page to stdout, in a pipe without the spaces that only fill up the lines."""
+    console = answers()
+    if console.is_terminal:
+        console.print(page)
+        return
+    with console.capture() as captured:
+        console.print(page)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from guardian.cli.options import Json, KafkaOptions
 from guardian.cli.reading import finish, read_statuses
-from guardian.cli.screen import answers, notes, print_json
+from guardian.cli.screen import notes, print_json, print_page
 from guardian.cli.views import list_table
 from guardian.core.words import Phase
 
@@ -22,6 +22,6 @@ def list_(kafka: KafkaOptions, archived: Archived = False, as_json: Json = False
     if as_json:
         print_json({"rollouts": shown})
     elif shown:
-        answers().print(list_table(shown))
+        print_page(list_table(shown))
     else:
         notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")

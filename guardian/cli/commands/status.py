@@ -8,8 +8,9 @@ import typer
 
 from guardian.cli.options import Json, KafkaOptions, flag_name
 from guardian.cli.reading import UnknownFlag, finish, read_statuses
-from guardian.cli.screen import answers, notes, print_json
+from guardian.cli.screen import notes, print_json, print_page
 from guardian.cli.views import list_table, status_page
+from guardian.core.words import Phase
 
 Flags = Annotated[
     list[str] | None,
@@ -25,12 +26,13 @@ def status(kafka: KafkaOptions, flags: Flags = None, as_json: Json = False) -> N
     for flag in flags or []:
         if flag not in found:
             raise UnknownFlag(flag, list(found))
-    shown = [found[flag] for flag in flags] if flags else list(found.values())
+    present = [one for one in found.values() if one.state.phase is not Phase.ARCHIVED]
+    shown = [found[flag] for flag in flags] if flags else present
     if as_json:
         print_json(shown[0] if flags and len(flags) == 1 else {"rollouts": shown})
     elif flags and len(flags) == 1:
-        answers().print(status_page(shown[0]))
+        print_page(status_page(shown[0]))
     elif shown:
-        answers().print(list_table(shown))
+        print_page(list_table(shown))
     else:
         notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")

@@ -9,7 +9,7 @@ from rich.table import Table
 from guardian.cli.faults import problem_document, problem_text
 from guardian.cli.options import Json, KafkaOptions, command
 from guardian.cli.reading import finish, reaching
-from guardian.cli.screen import answers, notes, print_json
+from guardian.cli.screen import answers, notes, print_json, print_page
 from guardian.errors import Exit, Problem
 from guardian.kafka.admin import TopicState, check_topics, create_topics, describe_topics
 from guardian.kafka.settings import Settings
@@ -57,7 +57,7 @@ def describe(kafka: KafkaOptions, as_json: Json = False) -> None:
         there = str(state.partitions) if state.exists else "[red]not there[/]"
         words = (topic.cleanup, topic.key, topic.value, topic.writers, topic.readers)
         table.add_row(escape(state.name), there, str(state.replication or "-"), *(escape(word) for word in words))
-    answers().print(table)
+    print_page(table)
 
 
 async def _create(settings: Settings) -> tuple[list[str], list[Problem]]:

@@ -68,7 +68,7 @@ class Play:
             decision = decode_decision(record.value)
             if decision.flag == FLAG:
                 self._scene.decided(decision)
-                self._teller.say(f"guardian: {decision.reason} {decision_text(decision)}")
+                self._teller.mention(f"guardian: {decision.reason} {decision_text(decision)}")
 
     async def watch_status(self) -> None:
         """Follow guardian.rollouts."""
@@ -88,7 +88,7 @@ class Play:
                 self._teller.say("shop: every customer gets the old price again")
             if time.monotonic() - said_at > _SHOP_LINE_S:
                 said_at = time.monotonic()
-                self._teller.say(f"shop: {shop_text(report)}")
+                self._teller.mention(f"shop: {shop_text(report)}")
 
     async def direct(self) -> None:
         """Run the plot to its end, or for ever."""
@@ -112,7 +112,7 @@ class Play:
         last = duration_text(round(self._plot.bad_after_s * 1_000))
         self._teller.say(f"in {last} a campaign ends, which the new pricing was never tested with")
         if await self._until(lambda: self._scene.is_over):
-            self._teller.say(self._scene.sentence())
+            self._teller.mention(self._scene.sentence())
         else:
             self._teller.say("guardian did not take it back in time")
 

@@ -12,7 +12,7 @@ from guardian.core.outputs import Decision, RolloutStatus
 from guardian.core.text import count_text, duration_text, weight_text
 from guardian.core.words import Phase, Reason
 
-_DECISIONS_KEPT = 8
+_DECISIONS_KEPT = 6
 _BACK = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 
 
@@ -30,6 +30,8 @@ class Scene:
         rollback: the decision that took the candidate back.
         flipped_ms: when the shop's SDK answered control for every customer; 0 before.
         failed_at_flip: requests that had failed until then.
+        attempt: which attempt this is, from 1.
+        result_before, sentence_before: how the attempt before ended.
         began_s: when the curtain rose, on the monotonic clock.
     """
 
@@ -42,6 +44,9 @@ class Scene:
     rollback: Decision | None = None
     flipped_ms: float = 0.0
     failed_at_flip: int = 0
+    attempt: int = 1
+    result_before: dict[str, Any] | None = None
+    sentence_before: str = ""
     began_s: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
@@ -59,6 +64,8 @@ class Scene:
     def reported(self, report: Report) -> None:
         """Take a report of the shop in."""
         self.shop = report
+        if report.attempt != self.attempt:
+            return  # said before the repair was heard
         if report.first_failure_s and not self.first_failure_ms:
             self.first_failure_ms = report.first_failure_s * 1_000
             self.first_error = report.first_error
@@ -86,9 +93,9 @@ class Scene:
         return round(self.flipped_ms - self.first_failure_ms, 1)
 
     def sentence(self) -> str:
-        """Return in plain words what happened and how long it took; empty before it is over."""
+        """Return in plain words what happened and how long it took; empty before it is over for the first time."""
         if not self.is_over or self.rollback is None or self.bad_to_sdk_flip_ms is None:
-            return ""
+            return self.sentence_before
         noticed = duration_text(round(self.bad_to_decision_ms or 0.0))
         back = duration_text(round(self.bad_to_sdk_flip_ms))
         share = weight_text(self.rollback.from_weight_bp)
@@ -102,6 +109,8 @@ class Scene:
     def result(self) -> dict[str, Any]:
         """Return the JSON object that `--json` ends with; what was not measured is null."""
         rollback = self.rollback
+        if rollback is None and self.result_before is not None:
+            return self.result_before
         return {
             "rolled_back": self.is_over,
             "events": self.shop.events if self.shop else 0,
@@ -118,7 +127,9 @@ class Scene:
         }
 
     def begin_attempt(self) -> None:
-        """Forget what belongs to the attempt that is over."""
+        """Keep how the attempt ended, and begin anew."""
+        self.sentence_before, self.result_before = self.sentence(), self.result()
+        self.attempt += 1
         self.promotions = 0
         self.first_failure_ms = self.flipped_ms = 0.0
         self.first_error = ""

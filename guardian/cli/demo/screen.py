@@ -18,7 +18,7 @@ from guardian.core.outputs import Decision
 from guardian.core.text import count_text, latency_text, rate_text, weight_text
 from guardian.core.words import Outcome
 
-_LINES_KEPT = 6
+_LINES_KEPT = 4
 _BAR_CELLS = 40
 
 
@@ -26,7 +26,10 @@ class Teller(Protocol):
     """Whoever tells the story."""
 
     def say(self, text: str) -> None:
-        """Tell one sentence."""
+        """Tell one sentence of the story."""
+
+    def mention(self, text: str) -> None:
+        """Tell what a screen shows anyway."""
 
 
 class PlainTeller:
@@ -39,6 +42,10 @@ class PlainTeller:
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(f"{self._scene.seconds():6.1f}s  {text}", soft_wrap=True, markup=False)
+
+    def mention(self, text: str) -> None:
+        """Print one line: there is no screen that shows it."""
+        self.say(text)
 
 
 class LiveTeller:
@@ -59,6 +66,9 @@ class LiveTeller:
     def say(self, text: str) -> None:
         """Keep one sentence among those that are shown."""
         self._lines.append(f"{self._scene.seconds():6.1f}s  {text}")
+
+    def mention(self, text: str) -> None:
+        """Do nothing: it is on the screen."""
 
     def _page(self) -> RenderableType:
         """The whole screen."""

@@ -1,4 +1,4 @@
-"""`python -m guardian.cli.shop`: the shop in a process of its own; reports on stdout, words from stdin until it ends."""
+"""`python -m guardian.cli.shop`: the shop in a process of its own; reports to stdout, words from stdin till it ends."""
 
 from __future__ import annotations
 

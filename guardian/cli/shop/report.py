@@ -18,6 +18,7 @@ class Report(msgspec.Struct, frozen=True):
         first_failure_s: Unix seconds of the first failed request of this attempt; 0 before.
         first_error: what it raised.
         flipped_s: Unix seconds at which the SDK answered control for everybody after a failure; 0 before.
+        attempt: which pricing this is about, from 1; every repair begins another.
         dropped: events that the telemetry client had to drop.
     """
 
@@ -31,4 +32,5 @@ class Report(msgspec.Struct, frozen=True):
     first_failure_s: float = 0.0
     first_error: str = ""
     flipped_s: float = 0.0
+    attempt: int = 1
     dropped: int = 0

@@ -31,6 +31,7 @@ _SAMPLE = 10
 class _Attempt:
     """What belongs to one attempt of the rollout."""
 
+    number: int = 1
     failed: int = 0
     first_failure_s: float = 0.0
     first_error: str = ""
@@ -113,7 +114,7 @@ class Shop:
                 self._stock(float(ends_s), mended=False)
             case ["repair"]:
                 self._stock(self._campaign_ends_s, mended=True)
-                self._attempt = _Attempt()
+                self._attempt = _Attempt(self._attempt.number + 1)
 
     def _stock(self, campaign_ends_s: float, *, mended: bool) -> None:
         """Build both pricings from the table of rates."""
@@ -177,6 +178,7 @@ class Shop:
                 first_failure_s=attempt.first_failure_s,
                 first_error=attempt.first_error,
                 flipped_s=attempt.flipped_s,
+                attempt=attempt.number,
                 dropped=self._telemetry.dropped,
             )
         )
