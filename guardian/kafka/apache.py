@@ -194,8 +194,12 @@ class ApacheKafka:
             PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=(home / "data").absolute()),
             encoding="utf-8",
         )
-        cluster_id = uuid.uuid4().hex[:22]
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties)]
+        if not (home / "data" / "meta.properties").exists():
+            self._format(jars, properties)
+
+    def _format(self, jars: Path, properties: Path) -> None:
+        """Make an empty cluster of one."""
+        tool = ["kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties)]
         done = subprocess.run(  # noqa: S603 (our own words)
             [_program("java"), "-Xmx128m", "-cp", f"{jars}/*", *tool], capture_output=True, text=True, check=False
         )

@@ -1,0 +1,70 @@
+"""Who must answer a command, and who has: decisions are gathered until everybody has spoken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from guardian.core.inputs import Command
+from guardian.core.outputs import Decision
+from guardian.core.words import ALL_FLAGS
+
+LATE_S: Final = 0.2
+"""The flags' answers and their partition's stand in different partitions: so long they are waited for at the end."""
+
+
+class Gathering:
+    """The answers to one command.
+
+    A flag answers for itself. A command for all is answered by every partition, after the flags that it holds.
+
+    Args:
+        command: what was sent.
+        partitions: how many partitions the topics keyed by flag have.
+    """
+
+    def __init__(self, command: Command, partitions: int) -> None:
+        self.command = command
+        self._partitions = partitions
+        self._for_all = command.flag == ALL_FLAGS
+        self._flags: dict[str, Decision] = {}
+        self._answered: set[int] = set()
+        self._complete = asyncio.Event()
+
+    def take(self, decision: Decision) -> None:
+        """Look at one decision; those that answer something else are left alone."""
+        if decision.command_id != self.command.id:
+            return
+        whole_partition = self._for_all and decision.flag == ALL_FLAGS
+        if whole_partition:
+            self._answered.add(decision.partition)
+        if not whole_partition or not decision.accepted:
+            self._flags[decision.flag] = decision
+        if len(self._answered) == self._partitions or (not self._for_all and self._flags):
+            self._complete.set()
+
+    async def wait(self, within_s: float) -> None:
+        """Wait until everybody has answered, or the time is over.
+
+        Args:
+            within_s: seconds, from now.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self._complete.wait()
+        except TimeoutError:
+            return
+        if self._for_all:
+            await asyncio.sleep(LATE_S)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What was answered, by flag; a partition's own answer is here only when it refused."""
+        return [self._flags[flag] for flag in sorted(self._flags)]
+
+    @property
+    def silent(self) -> list[str]:
+        """Who has not answered: the flag, or partitions for a command for all."""
+        if self._for_all:
+            return [f"partition {number}" for number in range(self._partitions) if number not in self._answered]
+        return [] if self._flags else [self.command.flag]
