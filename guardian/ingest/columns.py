@@ -7,7 +7,6 @@ an object, a call or a dict entry per event is what costs. Everything that is no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,21 +22,6 @@ MAX_SIGNATURE_CHARS: Final = 128
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_key_of: Final = attrgetter(
-    "flag",
-    "variant",
-    "outcome",
-    "service",
-    "flag_version",
-    "assignment",
-    "kind",
-    "flags",
-    "metrics",
-    "error_type",
-)
-_ts_of: Final = attrgetter("ts")
-_latency_of: Final = attrgetter("latency_ms")
-
 
 class CellKey(NamedTuple):
     """What makes a cell; the order is that of core.inputs.Cell."""
@@ -50,7 +34,7 @@ class CellKey(NamedTuple):
 
 
 class HotKey(NamedTuple):
-    """The fields of a plain request, in the order of `_key_of`."""
+    """The fields of a plain request that its label depends on, in the order in which `Columns.take` names them."""
 
     flag: str | None
     variant: str | None
@@ -79,7 +63,7 @@ class Labels(dict[tuple[object, ...], int]):
         self.failing = False
 
     def __missing__(self, key: tuple[object, ...]) -> int:
-        event = HotKey(*key)  # type: ignore[arg-type]  # attrgetter's tuple has no types
+        event = HotKey(*key)  # type: ignore[arg-type]  # a bare tuple has no types
         cell = _cell_key(event)
         if cell is None or event.outcome is None:
             return NOT_PLAIN
@@ -149,10 +133,26 @@ class Columns:
             the indices of the events that were not taken, rising; None when there are more than `most_odd`: then
             nothing was taken.
         """
-        count = len(events)
-        label = np.fromiter(map(self.labels.__getitem__, map(_key_of, events)), np.int64, count)
-        ts = np.fromiter(map(_ts_of, events), np.float64, count)
-        latency = np.fromiter(map(_latency_of, events), np.float64, count)  # None becomes NaN
+        count, labels = len(events), self.labels
+        # Attributes by name in a comprehension: half the time of operator.attrgetter [measured].
+        keys = [
+            labels[
+                e.flag,
+                e.variant,
+                e.outcome,
+                e.service,
+                e.flag_version,
+                e.assignment,
+                e.kind,
+                e.flags,
+                e.metrics,
+                e.error_type,
+            ]
+            for e in events
+        ]
+        label = np.fromiter(keys, np.int64, count)
+        ts = np.fromiter([e.ts for e in events], np.float64, count)
+        latency = np.fromiter([e.latency_ms for e in events], np.float64, count)  # None becomes NaN
         odd = (label < 0) | (ts < 0) | (ts > min(latest_s, SECONDS_BOUND)) | (latency < 0)
         left: list[int] = []
         if odd.any():

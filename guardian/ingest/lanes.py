@@ -53,7 +53,7 @@ class Lane:
     @property
     def urgent(self) -> bool:
         """True when what waits should be judged at once."""
-        return self._folder.urgent or bool(self.closed)
+        return self._folder.urgent
 
     def take(self, records: Sequence[ConsumerRecord]) -> bool:
         """Fold fetched records.

@@ -18,7 +18,7 @@ from guardian.ingest.intent import NO_GENERATION, Doubt, Refused, Tick, generati
 from guardian.ingest.lanes import Lane
 from guardian.ingest.marks import MARKS_S, source_mark, watermarks
 from guardian.ingest.member import Membership, Places
-from guardian.ingest.pace import LITTLE_BEHIND, SETTLE_S, Pace
+from guardian.ingest.pace import SETTLE_S, Pace
 from guardian.ingest.ranges import Closed, Folder
 from guardian.wire.inputs import encode_payload
 
@@ -144,8 +144,7 @@ class Session:
         # that aiokafka holds meanwhile are bounded by its fetch size.
         if self._tick is not None and any(lane.closed for lane in self._lanes.values()):
             await self._collect(wait=True)
-        waits = any(lane.waits for lane in self._lanes.values())
-        patience_ms = self._pace.patience_ms(time.monotonic(), waits, self._urgent(), self._tick is not None)
+        patience_ms = self._pace.patience_ms(time.monotonic(), self._due_at(), self._tick is not None)
         try:
             fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(timeout_ms=patience_ms)
         except NoOffsetForPartitionError:
@@ -165,21 +164,25 @@ class Session:
                 log.warning("%s came at %d, expected %d: seeking back", partition, records[0].offset, lane.next)
                 self._consumer.seek(partition, lane.next)
 
-    def _urgent(self) -> bool:
-        """Whether something alarming waits, and little else."""
-        return any(lane.urgent for lane in self._lanes.values()) and self._behind() <= LITTLE_BEHIND
-
-    def _behind(self) -> int:
-        return sum(max(0, (self._consumer.highwater(lane.partition) or 0) - lane.next) for lane in self._lanes.values())
+    def _due_at(self) -> float | None:
+        """When what waits should be written; None when nothing waits."""
+        waiting = [lane for lane in self._lanes.values() if lane.waits]
+        if not waiting:
+            return None
+        if any(lane.closed for lane in waiting):
+            return self._pace.ticked_at
+        ends = ((self._consumer.highwater(lane.partition) or 0) - lane.next for lane in self._lanes.values())
+        return self._pace.due_at(any(lane.urgent for lane in waiting), sum(max(0, end) for end in ends))
 
     async def _write_if_due(self) -> None:
         await self._collect(wait=False)
         if self._tick is not None or not self._lanes:
             return
         now_s = time.monotonic()
-        waiting = [lane for lane in self._lanes.values() if lane.waits]
-        if any(lane.closed for lane in waiting) or (waiting and now_s >= self._pace.due_at(self._urgent())):
+        due_at = self._due_at()
+        if due_at is not None and now_s >= due_at:
             self._pace.ticked_at = now_s
+            waiting = [lane for lane in self._lanes.values() if lane.waits]
             self._tick = asyncio.create_task(self._new_tick().write(waiting))
         elif settling := self._quiet_since(now_s - SETTLE_S):
             self._tick = asyncio.create_task(self._settle(settling))

@@ -127,8 +127,6 @@ def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
     messages means exactly one each. (Joined by commas, `{"a":[{}` and `{}],"ts":1}` would pass as one.)
     """
     try:
-        if max(map(len, values)) > MAX_EVENT_BYTES:
-            return None
         blob = b"\n".join(values)
         if not _borders_hold(blob, len(values)):
             return None
@@ -139,12 +137,16 @@ def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
 
 
 def _borders_hold(blob: bytes, count: int) -> bool:
-    """Whether the only line breaks are the borders between messages, each of them between `}` and `{`."""
+    """Whether the only line breaks are the borders between messages, each between `}` and `{`, none too large."""
     if blob[:1] != b"{" or blob[-1:] != b"}":
         return False
     text = np.frombuffer(blob, np.uint8)
     borders = np.flatnonzero(text == 10)
-    return len(borders) == count - 1 and bool((text[borders - 1] == 125).all() and (text[borders + 1] == 123).all())
+    if len(borders) != count - 1:
+        return False
+    if int(np.diff(borders, prepend=-1, append=len(text)).max()) - 1 > MAX_EVENT_BYTES:
+        return False
+    return bool((text[borders - 1] == 125).all() and (text[borders + 1] == 123).all())
 
 
 def decode_telemetry(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> TelemetryEvent:

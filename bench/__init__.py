@@ -1,0 +1,1 @@
+"""Every figure that this project states, measured where it is stated."""
