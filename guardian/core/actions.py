@@ -51,6 +51,7 @@ def resume(state: RolloutState, now: Instant, cause: Cause) -> None:
 
 def archive(state: RolloutState, now: Instant, cause: Cause) -> None:
     """End the rollout; its flag document stays."""
+    next_phase(state.phase, Signal.ARCHIVE)
     _silence(state, now)
     _move(state, now, Signal.ARCHIVE, cause)
 

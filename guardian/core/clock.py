@@ -33,7 +33,7 @@ class Clock(Struct):
     Args:
         log_ms: log time; 0 before the first record.
         suspect_ms: an implausible leap that waits for its confirmation; 0 for none.
-        leaps: implausible timestamps that were not believed.
+        leaps: implausible timestamps that nothing confirmed.
         watermark_ms: event time up to which the evidence is in; 0 before any.
         reports: by `topic/partition`.
         expected: source topics and their partitions, as ingest told.
@@ -52,10 +52,11 @@ class Clock(Struct):
         """Take a record's timestamp and return log time."""
         if self.log_ms and timestamp_ms > self.log_ms + IMPLAUSIBLE_JUMP_MS:
             if not self.suspect_ms or abs(timestamp_ms - self.suspect_ms) > IMPLAUSIBLE_JUMP_MS:
+                self.leaps += 1 if self.suspect_ms else 0
                 self.suspect_ms = timestamp_ms
-                self.leaps += 1
                 return self.log_ms
-            self.leaps -= 1
+        elif self.suspect_ms:
+            self.leaps += 1
         self.suspect_ms = 0
         self.log_ms = max(self.log_ms, timestamp_ms)
         return self.log_ms

@@ -21,9 +21,10 @@ from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.progress import go_on
 from guardian.core.rollout import RolloutSpec
-from guardian.core.state import RolloutState
+from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import retry_needs
 from guardian.core.text import weight_text
+from guardian.core.windows import Series
 from guardian.core.words import Outcome, Phase, Reason, Signal
 from guardian.errors import IllegalTransition, SpecError
 
@@ -45,15 +46,25 @@ def refusal(command: Command, reason: Reason, text: str) -> Cause:
     return answer(command, Outcome.ERROR, reason, text, accepted=False)
 
 
-def obey(state: RolloutState, now: Instant, command: Command) -> None:
-    """Carry out a command on a rollout that exists (`apply` apart), or refuse it with the reason."""
-    if command.epoch > state.epoch:
-        _adopt_epoch(state, now, command)
+def obey(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
+    """Carry out a command on a rollout that exists, or refuse it with the reason.
+
+    The emergency path raises the epoch: what was written before is ignored by readers, so the flag is written anew.
+    Once, with what the command has changed: a document in between would undo the emergency for a moment.
+    """
+    raised = command.epoch > state.epoch
+    state.epoch = max(state.epoch, command.epoch)
+    version = state.version
     try:
-        _HANDLERS[command.command](state, now, command)
+        if command.command == "apply":
+            _reapply(state, now, command, parse_spec)
+        else:
+            _HANDLERS[command.command](state, now, command)
     except IllegalTransition as error:
         text = f"{error.message}: {error.fix}" if error.fix else error.message
         decide(state, now, stand(state), refusal(command, Reason.REFUSED_PHASE, text))
+    if raised and state.version == version:
+        change_flag(state, now, Reason.EMERGENCY)
 
 
 def _said(command: Command, what: str) -> str:
@@ -68,19 +79,14 @@ def _unchanged(state: RolloutState, now: Instant, command: Command, text: str) -
     decide(state, now, stand(state), answer(command, Outcome.PASS, Reason.UNCHANGED, text))
 
 
-def _adopt_epoch(state: RolloutState, now: Instant, command: Command) -> None:
-    """The emergency path has raised the epoch: what was written before is ignored by readers, so write anew."""
-    state.epoch = command.epoch
-    change_flag(state, now, Reason.EMERGENCY)
-
-
 def _start(state: RolloutState, now: Instant, command: Command) -> None:
     if state.phase is Phase.ROLLED_BACK:
         if needs := retry_needs(state, now.log_ms):
             text = f"a new attempt still needs {'; '.join(needs)}"
             decide(state, now, stand(state), refusal(command, Reason.REFUSED_WAIT, text))
             return
-        enter_step(state, now, Signal.RETRY, 0, _done(command, "started anew"))
+        # A new attempt goes on from the step that was rolled back to: nobody's variant moves down with it.
+        enter_step(state, now, Signal.RETRY, max(state.step_index, 0), _done(command, "started anew"))
         return
     cause = answer(command, Outcome.PASS, Reason.STARTED, _said(command, "started"))
     enter_step(state, now, Signal.START, 0, cause)
@@ -168,7 +174,10 @@ def declare(command: Command, now: Instant, parse_spec: ParseSpec) -> RolloutSta
     spec = checked_spec(command, parse_spec)
     if isinstance(spec, Cause):
         return spec
-    state = RolloutState(spec=spec, document=command.spec or {}, entered_ms=now.log_ms, epoch=command.epoch)
+    state = RolloutState(
+        spec, command.spec or {}, Series(look_back_s(spec)), entered_ms=now.log_ms, epoch=command.epoch
+    )  # fmt: skip
+    state.declared_offset = now.offset
     before = stand(state)
     change_flag(state, now, Reason.APPLIED)
     cause = answer(command, Outcome.PASS, Reason.APPLIED, _said(command, f"applied revision {spec.revision}"))
@@ -188,7 +197,7 @@ def checked_spec(command: Command, parse_spec: ParseSpec) -> RolloutSpec | Cause
     return spec
 
 
-def reapply(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
+def _reapply(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
     """Apply a new revision: gates and triggers change at once; what would move people's variants is refused."""
     before = stand(state)
     spec = checked_spec(command, parse_spec)
@@ -248,8 +257,7 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
     kept = {trigger.name for trigger in state.triggers()}
     for name in [name for name in state.watches if name not in kept]:
         end_alert(state.watches.pop(name), now, "the trigger was removed")
-    for series in state.series.values():
-        series.keep_s = state.keep_s()
+    state.series.keep_s = look_back_s(spec)
     weight_bp = state.step.weight_bp if state.step else 0
     if weight_bp < state.weight_bp:
         lower_weight(state, now, weight_bp, Reason.APPLIED)

@@ -8,20 +8,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from guardian.core.alerts import NO_FLAG, alert_on_guardian
-from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, reapply, refusal
-from guardian.core.inputs import Batch, Command, Reassert, Record, Source, Tick, Watermarks
+from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, refusal
+from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
-from guardian.core.outputs import Beat, Decision, Evidence, FlagState, Output
+from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import progress, summarise
+from guardian.core.ranges import is_next
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
-from guardian.core.state import RolloutState
+from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import status_of
 from guardian.core.watching import judge_arrivals, judge_event_times, take_cell
 from guardian.core.words import ALL_FLAGS, Outcome, Phase, Reason
 from guardian.errors import InternalError
 
 BEAT_EVERY_MS: Final = 5_000
-STATUS_EVERY_MS: Final = 1_000
+STATUS_EVERY_MS: Final = 900
+"""Just below a second, so that a tick that comes a little early still counts."""
+LEAP_ALERT_EVERY_MS: Final = 3_600_000
 STATUS_SPREAD_MS: Final = 5
 """A partition writes at most one status in this time: many rollouts make each one's rarer."""
 
@@ -40,6 +43,8 @@ class Engine:
         self._parse_spec = parse_spec
         self._state = PartitionState()
         self._rollouts: dict[str, RolloutState] = {}
+        # Restored, but declared behind the mark: they come to be when the log comes to their declaration.
+        self._ahead: dict[str, RolloutState] = {}
         self._dirty: set[str] = set()
 
     # What decide's loop calls
@@ -57,11 +62,13 @@ class Engine:
             raise InternalError(f"partition {self.partition}: offset {record.offset} is not {self.next_offset}")
         self.next_offset += 1
         clock = self._state.clock
-        before_ms = clock.watermark_ms
+        before_ms, leaps = clock.watermark_ms, clock.leaps
         clock.read_log(record.log_ms)
         if isinstance(record.payload, Watermarks):
             clock.read_marks(record.payload)
         now = Instant(self.partition, record.offset, clock.log_ms, clock.watermark_ms, self._stale(), clock.lag_ms)
+        if clock.leaps != leaps:
+            self._report_leap(now)
         match record.payload:
             case Batch():
                 self._take_batch(record.payload, now)
@@ -73,28 +80,42 @@ class Engine:
                 self._state.rubbish_count += 1
         if now.watermark_ms // 1_000 > before_ms // 1_000:
             self._judge(now, before_ms)
-        self._say_status(now)
+        self._say_status(now, is_tick=isinstance(record.payload, Tick))
         return now.said
 
-    def jump(self, offset: int, log_ms: int) -> list[Output]:
+    def jump(self, offset: int, log_ms: int, *, truncated: bool = False) -> list[Output]:
         """Continue behind a gap in the log: name it, start windows anew, freeze promotions until they are full.
 
         Args:
             offset: the first offset that is still there.
             log_ms: a broker timestamp of that moment.
+            truncated: the log's end was cut off, and offsets from here on are written a second time: what a
+                snapshot includes of them is not skipped. Understood when `offset` lies behind the present one.
         """
         lost_from, self.next_offset = self.next_offset, offset
+        truncated = truncated or offset < lost_from
         clock = self._state.clock
         clock.read_log(log_ms)
         now = Instant(self.partition, offset, clock.log_ms, clock.watermark_ms, "inputs were lost", -1)
         text = f"inputs {lost_from} to {offset - 1} of partition {self.partition} were lost before they were read"
+        if truncated:
+            text = f"inputs from {offset} on of partition {self.partition} were read, and are in the log no more"
         alert_on_guardian(now, "inputs_lost", text)
+        for flag in [flag for flag, state in self._ahead.items() if truncated or state.declared_offset < offset]:
+            self._rollouts[flag] = self._ahead.pop(flag)
         for state in self._rollouts.values():
-            state.start_evidence_anew()
-            state.promote_after_ms = clock.log_ms + state.keep_s() * 1_000
-            decide(state, now, stand(state), Cause(Outcome.INCONCLUSIVE, Reason.EVIDENCE_LOST, text))
-            self._dirty.add(state.flag)
+            if truncated:
+                state.folded_offset = min(state.folded_offset, offset - 1)
+            if truncated or state.folded_offset < offset - 1:
+                self._lose_evidence(state, now, text)
         return now.said
+
+    def _lose_evidence(self, state: RolloutState, now: Instant, text: str) -> None:
+        self._dirty.add(state.flag)
+        state.start_evidence_anew()
+        state.promote_after_ms = now.log_ms + look_back_s(state.spec) * 1_000
+        if state.phase is Phase.PROGRESSING:
+            decide(state, now, stand(state), Cause(Outcome.INCONCLUSIVE, Reason.EVIDENCE_LOST, text))
 
     def capture(self) -> Capture:
         """Return the state of this instant: the mark, and each rollout that changed since the last capture."""
@@ -102,8 +123,8 @@ class Engine:
         snapshots = []
         for flag in sorted(self._dirty):
             state = self._rollouts[flag]
-            state.folded_offset = offset
-            snapshots.append(RolloutSnapshot(flag, offset, pack(state)))
+            state.folded_offset = max(state.folded_offset, offset)
+            snapshots.append(RolloutSnapshot(flag, state.folded_offset, pack(state)))
         self._dirty.clear()
         return Capture(self.next_offset, pack(self._state), snapshots)
 
@@ -130,15 +151,19 @@ class Engine:
         if mark is not None:
             engine.next_offset = mark[0]
             engine._state = unpack(mark[1], PartitionState)
-        for flag, (offset, data) in snapshots.items():
-            state = unpack(data, RolloutState)
-            state.folded_offset = offset
-            engine._rollouts[flag] = state
+        states = []
+        for offset, data in snapshots.values():
+            states.append(unpack(data, RolloutState))
+            states[-1].folded_offset = offset
+        for state in sorted(states, key=lambda state: state.declared_index):
+            is_ahead = state.declared_offset >= engine.next_offset
+            (engine._ahead if is_ahead else engine._rollouts)[state.flag] = state
         return engine
 
     def flags(self) -> list[FlagState]:
         """Return what this partition asserts now, by flag."""
-        return [self._rollouts[flag].flag_state() for flag in sorted(self._rollouts)]
+        states = {**self._rollouts, **self._ahead}
+        return [states[flag].flag_state() for flag in sorted(states)]
 
     @property
     def rollout_count(self) -> int:
@@ -148,7 +173,7 @@ class Engine:
     # Batches
 
     def _take_batch(self, batch: Batch, now: Instant) -> None:
-        if not self._is_next(batch, now):
+        if not is_next(self._state, batch, now):
             return
         for command in batch.commands:
             self._take_command(command, now)
@@ -163,39 +188,6 @@ class Engine:
             if state.phase is not Phase.ARCHIVED:
                 judge_arrivals(state, now)
 
-    def _is_next(self, batch: Batch, now: Instant) -> bool:
-        """Drop a batch that starts before what has been applied: it is a repetition, or the protocol was broken."""
-        source, state = batch.source, self._state
-        if not self._same_topic(source, now):
-            return False
-        key = f"{source.topic}/{source.topic_id}/{source.partition}"
-        applied = state.applied.get(key, 0)
-        if batch.start >= applied:
-            state.applied[key] = batch.end
-            return True
-        state.repeated_count += 1
-        if batch.end > applied:
-            text = (
-                f"{key}: the range [{batch.start}, {batch.end}) straddles {applied}, the end of what is applied; "
-                f"offsets were reset or metadata was lost; the range was not applied"
-            )
-            self._freeze(now, f"straddle {key}", text)
-        return False
-
-    def _same_topic(self, source: Source, now: Instant) -> bool:
-        name = f"{source.topic}/{source.partition}"
-        known = self._state.topic_ids.setdefault(name, source.topic_id)
-        if known == source.topic_id:
-            return True
-        text = f"{name} was recreated: its id was {known}, now it is {source.topic_id}; its batches are not applied"
-        self._freeze(now, f"recreated {name}", text)
-        return False
-
-    def _freeze(self, now: Instant, what: str, text: str) -> None:
-        if what not in self._state.frozen:
-            self._state.frozen[what] = text
-            alert_on_guardian(now, what, text)
-
     # Commands
 
     def _take_command(self, command: Command, now: Instant) -> None:
@@ -204,26 +196,31 @@ class Engine:
         elif command.flag == ALL_FLAGS:
             self._take_for_all(command, now)
         elif command.command == "apply" and command.flag not in self._rollouts:
-            declared = declare(command, now, self._parse_spec)
-            if isinstance(declared, RolloutState):
-                self._rollouts[declared.flag] = declared
-                self._dirty.add(declared.flag)
-            else:
-                self._refuse(command, now, declared.reason, declared.text)
+            self._declare(command, now)
         elif command.flag not in self._rollouts:
             text = f"no rollout of {command.flag!r}: apply its spec first"
             self._refuse(command, now, Reason.REFUSED_UNKNOWN_FLAG, text)
         else:
             self._obey(self._rollouts[command.flag], command, now)
 
+    def _declare(self, command: Command, now: Instant) -> None:
+        ahead = self._ahead.get(command.flag)
+        if ahead is not None and ahead.declared_offset == now.offset:
+            self._rollouts[command.flag] = self._ahead.pop(command.flag)
+            return
+        declared = declare(command, now, self._parse_spec)
+        if isinstance(declared, RolloutState):
+            declared.declared_index = len(self._rollouts)
+            self._rollouts[declared.flag] = declared
+            self._dirty.add(declared.flag)
+        else:
+            self._refuse(command, now, declared.reason, declared.text)
+
     def _obey(self, state: RolloutState, command: Command, now: Instant) -> None:
         if state.folded_offset >= now.offset:
             return
         self._dirty.add(state.flag)
-        if command.command == "apply":
-            reapply(state, now, command, self._parse_spec)
-        else:
-            obey(state, now, command)
+        obey(state, now, command, self._parse_spec)
 
     def _take_for_all(self, command: Command, now: Instant) -> None:
         """Carry a command out on every flag of this partition, then answer once for the partition."""
@@ -281,10 +278,11 @@ class Engine:
             now.said.append(Beat(self.partition, now.log_ms))
         for state in self._rollouts.values():
             if state.folded_offset < now.offset:
-                if state.phase is Phase.PROGRESSING:
-                    self._dirty.add(state.flag)
+                before = (state.baked_ms, state.gate_wait_ms, state.summary_ms)
                 progress(state, now, passed_ms)
                 summarise(state, now)
+                if (state.baked_ms, state.gate_wait_ms, state.summary_ms) != before:
+                    self._dirty.add(state.flag)
 
     def _take_reassert(self, reassert: Reassert, now: Instant) -> None:
         state = self._rollouts.get(reassert.flag)
@@ -294,13 +292,25 @@ class Engine:
             self._dirty.add(state.flag)
             change_flag(state, now, Reason.REASSERTED, same_content=True)
 
+    def _report_leap(self, now: Instant) -> None:
+        """Say that a timestamp was not believed; at most once an hour, for a broken clock breaks every record."""
+        if not self._state.leap_alert_ms or now.log_ms - self._state.leap_alert_ms >= LEAP_ALERT_EVERY_MS:
+            self._state.leap_alert_ms = now.log_ms
+            text = (
+                f"partition {self.partition}: a timestamp far ahead of log time was ignored; check the brokers' clocks"
+            )
+            alert_on_guardian(now, "log_time_leap", text)
+
     # Status
 
-    def _say_status(self, now: Instant) -> None:
-        """Write the status of rollouts that were decided on, and now and then of those that something arrived for."""
+    def _say_status(self, now: Instant, *, is_tick: bool) -> None:
+        """Write the status of rollouts that were decided on, and at ticks of those that something arrived for."""
+        changed = [said.flag if isinstance(said, Decision) else said.state.flag
+                   for said in now.said if isinstance(said, Decision | FlagChange)]  # fmt: skip
         every_ms = max(STATUS_EVERY_MS, STATUS_SPREAD_MS * len(self._rollouts))
-        for state in self._rollouts.values():
-            if state.folded_offset >= now.offset:
+        for flag in self._rollouts if is_tick else dict.fromkeys(changed):
+            state = self._rollouts.get(flag)
+            if state is None or state.folded_offset >= now.offset:
                 continue
             alive = state.touched or state.phase is Phase.PROGRESSING
             if state.status_ms == 0 or (alive and now.log_ms - state.status_ms >= every_ms):

@@ -95,8 +95,10 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     state.flag_reason = reason
     state.changed_ms = now.log_ms
     state.change_id = f"{state.flag}/{state.attempt}/{state.epoch}.{state.version}"
+    state.status_ms = 0
     if not same_content:
         state.content_version = state.version
+        state.content_ms = now.log_ms
         state.start_evidence_anew()
     now.said.append(FlagChange(state.flag_state()))
 

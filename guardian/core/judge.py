@@ -90,7 +90,9 @@ def look_back(rule: Rule, min_samples: int, series: Series, end_ms: int) -> Find
     """Return the metric on the trailing window, widened to at most the hold while it has too few samples."""
     over_ms = rule.over_ms
     while True:
-        found = find(rule.metric, series.window(end_ms - over_ms, end_ms), end_ms - over_ms, end_ms)
+        start_ms = end_ms - over_ms
+        tally = series.window(start_ms, end_ms, latency=rule.metric.unit is Unit.LATENCY_MS)
+        found = find(rule.metric, tally, start_ms, end_ms)
         if found.n >= min_samples or over_ms >= rule.hold_ms:
             return found
         over_ms = min(2 * over_ms, rule.hold_ms)
@@ -108,7 +110,7 @@ def judge_trigger(trigger: Trigger, hold: Hold, found: Finding, at_ms: int) -> V
     passed_ms = max(0, at_ms - hold.judged_ms) if hold.judged_ms else 0
     hold.judged_ms = max(hold.judged_ms, at_ms)
     needed = trigger.min_samples
-    if found.value is None or found.n < needed:
+    if found.value is None or found.n < max(needed, 1):
         hold.short_ms += passed_ms
         if hold.short_ms >= PATIENCE_HOLDS * trigger.rule.hold_ms:
             hold.held_ms, hold.crossed = 0, False

@@ -49,7 +49,7 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
     step = state.step
     if state.phase is not Phase.PROGRESSING or step is None:
         return
-    credit_ms = min(max(passed_ms, 0), MAX_CREDIT_MS)
+    credit_ms = max(0, min(passed_ms, now.log_ms - state.entered_ms, MAX_CREDIT_MS))
     if not now.stale and not state.killed:
         state.baked_ms = min(state.baked_ms + credit_ms, step.bake_ms)
     obstacle = find_obstacle(state, now)
@@ -112,12 +112,11 @@ def judge_gates(state: RolloutState, now: Instant) -> list[RuleStatus]:
 
 
 def _judge(state: RolloutState, gate: Gate, now: Instant) -> Verdict:
-    candidate = state.spec.variants.candidate
     if gate.rule.per_step:
-        return judge_gate(gate, state.tally(candidate), 0, 0)
+        return judge_gate(gate, state.candidate_tally(), 0, 0)
     end_ms = now.watermark_ms // 1_000 * 1_000
     start_ms = end_ms - gate.rule.over_ms
-    return judge_gate(gate, state.buckets(candidate).window(start_ms, end_ms), start_ms, end_ms)
+    return judge_gate(gate, state.series.window(start_ms, end_ms), start_ms, end_ms)
 
 
 def _move_on(state: RolloutState, now: Instant, step: Step) -> None:

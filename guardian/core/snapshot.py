@@ -27,6 +27,7 @@ class PartitionState(Struct):
         frozen: why promotions are frozen, by cause; empty when they are not.
         ticked_ms, beat_ms: log time of the last tick and beat.
         rubbish_count, repeated_count: records that changed nothing.
+        leap_alert_ms: log time of the last alert on an implausible timestamp, 0 for never.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -37,6 +38,7 @@ class PartitionState(Struct):
     beat_ms: int = 0
     rubbish_count: int = 0
     repeated_count: int = 0
+    leap_alert_ms: int = 0
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -31,6 +31,15 @@ class Watch(Struct):
     alert: Alert | None = None
 
 
+def look_back_s(spec: RolloutSpec) -> int:
+    """Return how far back any rule of a spec looks, in seconds."""
+    rules = [trigger.rule for trigger in spec.triggers]
+    for step in spec.steps:
+        rules += [gate.rule for gate in step.gates]
+        rules += [trigger.rule for trigger in step.triggers]
+    return max((max(rule.over_ms, rule.hold_ms) for rule in rules), default=0) // 1_000 + 1
+
+
 class RolloutState(Struct):
     """A rollout while it runs.
 
@@ -39,7 +48,8 @@ class RolloutState(Struct):
         document: the JSON it was parsed from, for the status.
         phase: where the machine is; moved by machine.next_phase only.
         epoch, version, change_id, changed_ms: of the last flag document.
-        content_version: the version since which the document says what it says; evidence of it counts.
+        content_version, content_ms: version and log time since which the document says what it says;
+            evidence of it counts.
         flag_reason: why the document was last changed.
         attempt: which run, 0 before the first start.
         step_index: the current step; -1 before the first and after a rollback to zero.
@@ -50,7 +60,7 @@ class RolloutState(Struct):
         gate_wait_ms: how long gates have been waited for since the bake ended.
         resolved: a person has resolved the last rollback.
         rolled_back_ms: log time of the last rollback.
-        series: buckets by variant, of the arms only.
+        series: the candidate's buckets; nothing looks back on the control's yet.
         step_tallies: by variant, since the step began.
         watches: by trigger name.
         totals: everything that ever arrived, by `variant` and `variant:outcome`; never reset.
@@ -59,16 +69,19 @@ class RolloutState(Struct):
         summary_ms, status_ms: log time of the last summary and status.
         promote_after_ms: event time that must be reached before a promotion, after evidence was lost.
         folded_offset: the last input that this state includes.
+        declared_offset, declared_index: the input that declared it, and how many rollouts there were before.
         id_offset, ordinal: how many ids were made at which offset.
         touched: something arrived since the last status.
     """
 
     spec: RolloutSpec
     document: dict[str, Any]
+    series: Series
     phase: Phase = Phase.DRAFT
     epoch: int = 0
     version: int = 0
     content_version: int = 0
+    content_ms: int = 0
     change_id: str = ""
     changed_ms: int = 0
     flag_reason: Reason = Reason.APPLIED
@@ -81,7 +94,6 @@ class RolloutState(Struct):
     gate_wait_ms: int = 0
     resolved: bool = False
     rolled_back_ms: int = 0
-    series: dict[str, Series] = field(default_factory=dict)
     step_tallies: dict[str, Tally] = field(default_factory=dict)
     watches: dict[str, Watch] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
@@ -94,6 +106,8 @@ class RolloutState(Struct):
     status_ms: int = 0
     promote_after_ms: int = 0
     folded_offset: int = -1
+    declared_offset: int = -1
+    declared_index: int = 0
     id_offset: int = -1
     ordinal: int = 0
     touched: bool = True
@@ -117,21 +131,9 @@ class RolloutState(Struct):
         """Return the triggers that watch now: the rollout's and the current step's."""
         return [*self.spec.triggers, *(self.step.triggers if self.step else ())]
 
-    def keep_s(self) -> int:
-        """Return how far back any rule of this rollout looks, in seconds."""
-        rules = [trigger.rule for trigger in self.spec.triggers]
-        for step in self.spec.steps:
-            rules += [gate.rule for gate in step.gates]
-            rules += [trigger.rule for trigger in step.triggers]
-        return max((max(rule.over_ms, rule.hold_ms) for rule in rules), default=0) // 1_000 + 1
-
-    def tally(self, variant: str) -> Tally:
-        """Return a variant's figures since the step began."""
-        return self.step_tallies.setdefault(variant, Tally())
-
-    def buckets(self, variant: str) -> Series:
-        """Return a variant's buckets."""
-        return self.series.setdefault(variant, Series(self.keep_s()))
+    def candidate_tally(self) -> Tally:
+        """Return the candidate's figures since the step began, to be read."""
+        return self.step_tallies.get(self.spec.variants.candidate) or Tally()
 
     def flag_state(self) -> FlagState:
         """Return what decides what a subject gets, with the present phase."""
@@ -157,8 +159,7 @@ class RolloutState(Struct):
 
     def start_evidence_anew(self) -> None:
         """Empty windows, step figures and hold clocks: a flag change begins new evidence."""
-        for series in self.series.values():
-            series.clear()
+        self.series.clear()
         self.step_tallies.clear()
         for watch in self.watches.values():
             watch.hold = Hold()

@@ -1,13 +1,14 @@
 """Must we act? Evidence comes in, triggers are judged, and one that fires does what it says.
 
-Counts act on arrival. Everything else is judged at event times, second by second as the watermark moves.
+Counts without a hold act on arrival, on all that has arrived.
+Everything else is judged at event times, second by second as the watermark moves.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.actions import pause, roll_back, rollback_target
+from guardian.core.actions import TO_ZERO, pause, roll_back, rollback_target
 from guardian.core.alerts import end_alert, raise_alert
 from guardian.core.inputs import Bucket, Cell
 from guardian.core.instant import Cause, Instant, decide, stand
@@ -15,12 +16,13 @@ from guardian.core.judge import Finding, find, judge_trigger, look_back
 from guardian.core.outputs import Verdict
 from guardian.core.rollout import Op, Trigger, Unit
 from guardian.core.state import RolloutState, Watch
-from guardian.core.windows import OUTCOMES, tally_of
+from guardian.core.windows import OUTCOMES, Tally, is_late, tally_of
 from guardian.core.words import Action, Outcome, Phase, Reason
 
 MAX_CATCH_UP: Final = 64
 """At most so many event times are judged when the watermark leaps; they are spread evenly over the leap."""
 
+_EVER_MS: Final = 1 << 62
 _CAN_PAUSE: Final = (Phase.PROGRESSING, Phase.WAITING)
 
 
@@ -36,9 +38,14 @@ def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
             continue
         spec = state.spec
         tally = tally_of(bucket, count_telemetry=spec.count_telemetry, count_migrations=spec.count_migrations)
-        state.tally(cell.variant).add(tally)
-        if not state.buckets(cell.variant).add(bucket.second, tally, now.watermark_ms // 1_000):
+        if tally.n == 0:
+            continue
+        state.step_tallies.setdefault(cell.variant, Tally()).add(tally)
+        watermark_s = now.watermark_ms // 1_000
+        if is_late(bucket.second, watermark_s):
             state.late_count += tally.n
+        elif cell.variant == spec.variants.candidate:
+            state.series.add(bucket.second, tally, watermark_s)
     state.touched = True
 
 
@@ -46,7 +53,7 @@ def _counts(state: RolloutState, flag_version: int, second: int) -> bool:
     """Events of an older document do not count; those that do not say count once the change has settled."""
     if flag_version:
         return flag_version >= state.content_version
-    return second * 1_000 >= state.changed_ms + state.spec.settle_ms
+    return second * 1_000 >= state.content_ms + state.spec.settle_ms
 
 
 def _total(state: RolloutState, variant: str, bucket: Bucket) -> None:
@@ -63,17 +70,21 @@ def _total(state: RolloutState, variant: str, bucket: Bucket) -> None:
 
 
 def _acts_on_arrival(trigger: Trigger) -> bool:
-    return trigger.rule.metric.unit is Unit.COUNT and trigger.rule.op in (Op.ABOVE, Op.AT_LEAST)
+    """A count can only grow until its window moves on: once over its limit there is nothing to wait for."""
+    rule = trigger.rule
+    return rule.metric.unit is Unit.COUNT and rule.op in (Op.ABOVE, Op.AT_LEAST) and not rule.hold_ms
 
 
 def judge_arrivals(state: RolloutState, now: Instant) -> None:
-    """Judge the counts that can only grow, on all that has arrived, whatever the watermark says."""
+    """Judge the counts that can only grow, on all that has arrived, whatever the watermark says.
+
+    Their window ends with the newest event, but not after log time: one clock that runs ahead must not push
+    the events of all others out of it. What lies ahead of that end counts too.
+    """
+    newest_ms = min((state.series.newest_s + 1) * 1_000, -(-now.log_ms // 1_000) * 1_000)
     for trigger in state.triggers():
-        if _acts_on_arrival(trigger):
-            series = state.buckets(state.spec.variants.candidate)
-            end_ms = max(now.watermark_ms, (series.newest_s + 1) * 1_000)
-            if _judge(state, trigger, now, end_ms):
-                return
+        if _acts_on_arrival(trigger) and _judge(state, trigger, now, max(now.watermark_ms, newest_ms)):
+            return
 
 
 def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> bool:
@@ -92,26 +103,24 @@ def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> bool:
     times = [second * 1_000 for second in range(last_s, from_s if from_ms else last_s - 1, -stride_s)][::-1]
     for at_ms in times:
         for trigger in state.triggers():
-            if _judge(state, trigger, now, at_ms):
+            if not _acts_on_arrival(trigger) and _judge(state, trigger, now, at_ms):
                 return True
-    for series in state.series.values():
-        series.roll(last_s)
+    judge_arrivals(state, now)
+    state.series.roll(last_s)
     return True
 
 
 def _nothing_to_judge(state: RolloutState) -> bool:
     """No figures of the candidate and no clock that runs: ten thousand quiet rollouts must cost nothing."""
-    candidate = state.spec.variants.candidate
-    series = state.series.get(candidate)
     return (
-        (series is None or not any(series.tiers))
-        and candidate not in state.step_tallies
-        and not any(watch.hold.crossed or watch.alert for watch in state.watches.values())
+        state.series.is_empty
+        and state.spec.variants.candidate not in state.step_tallies
+        and not any(watch.hold.crossed for watch in state.watches.values())
     )
 
 
 def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> bool:
-    """Judge one trigger; true when it changed the flag or the phase, so that the rest would judge a past."""
+    """Judge one trigger; true when it changed the flag, which began new evidence: the rest would judge a past."""
     watch = state.watches.setdefault(trigger.name, Watch())
     verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, at_ms), at_ms)
     watch.verdict = verdict
@@ -126,10 +135,13 @@ def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> b
 
 
 def _found(state: RolloutState, trigger: Trigger, at_ms: int) -> Finding:
-    candidate = state.spec.variants.candidate
-    if trigger.rule.per_step:
-        return find(trigger.rule.metric, state.tally(candidate))
-    return look_back(trigger.rule, trigger.min_samples, state.buckets(candidate), at_ms)
+    rule = trigger.rule
+    if rule.per_step:
+        return find(rule.metric, state.candidate_tally())
+    if _acts_on_arrival(trigger):
+        start_ms = at_ms - rule.over_ms
+        return find(rule.metric, state.series.window(start_ms, _EVER_MS, latency=False), start_ms, at_ms)
+    return look_back(rule, trigger.min_samples, state.series, at_ms)
 
 
 def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, *, already_told: bool) -> bool:
@@ -139,12 +151,14 @@ def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, 
     )  # fmt: skip
     if trigger.do is Action.ROLLBACK and state.weight_bp > 0:
         to = trigger.to or (state.step.rollback_to if state.step else "") or state.spec.rollback.to
+        if state.phase is Phase.ROLLED_BACK:
+            to = TO_ZERO  # it was rolled back to a step above zero, and that is not good either
         target = rollback_target(state, to)
         roll_back(state, now, -1 if target is None else target, cause)
         return True
     if trigger.do is Action.PAUSE and state.phase in _CAN_PAUSE:
         pause(state, now, cause)
-        return True
+        return False
     if not already_told:
         decide(state, now, stand(state), cause)
     return False
@@ -152,11 +166,7 @@ def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, 
 
 def holding(state: RolloutState) -> list[str]:
     """Return the triggers that would act but are still in their hold: a promotion now would wipe their evidence."""
-    return [
-        trigger.name
-        for trigger in state.triggers()
-        if trigger.do is not Action.NOTIFY
-        and (watch := state.watches.get(trigger.name)) is not None
-        and watch.verdict is not None
-        and watch.verdict.reason in (Reason.HOLDING, Reason.OVER_LIMIT)
-    ]
+    crossed = [name for name, watch in state.watches.items() if watch.hold.crossed]
+    if not crossed:
+        return []
+    return [trigger.name for trigger in state.triggers() if trigger.do is not Action.NOTIFY and trigger.name in crossed]

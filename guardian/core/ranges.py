@@ -1,0 +1,52 @@
+"""Which batches count: every range of a source partition once, and none when the protocol was broken.
+
+Ingest announces a range before it writes it (design.md, section 5); so a batch that starts before the end of
+what is applied is a repetition of the whole range, unless offsets were reset or a topic was recreated.
+"""
+
+from __future__ import annotations
+
+from guardian.core.alerts import alert_on_guardian
+from guardian.core.inputs import Batch, Source
+from guardian.core.instant import Instant
+from guardian.core.snapshot import PartitionState
+
+
+def is_next(state: PartitionState, batch: Batch, now: Instant) -> bool:
+    """Return whether a batch counts, and take note of its end if it does.
+
+    A range that straddles the end of what is applied, and a topic with another id than before, freeze promotions:
+    a person has to look.
+    """
+    source = batch.source
+    if not _same_topic(state, source, now):
+        return False
+    key = f"{source.topic}/{source.topic_id}/{source.partition}"
+    applied = state.applied.get(key, 0)
+    if batch.start >= applied:
+        state.applied[key] = batch.end
+        return True
+    state.repeated_count += 1
+    if batch.end > applied:
+        text = (
+            f"{key}: the range [{batch.start}, {batch.end}) straddles {applied}, the end of what is applied; "
+            f"offsets were reset or metadata was lost; the range was not applied"
+        )
+        _freeze(state, now, f"straddle {key}", text)
+    return False
+
+
+def _same_topic(state: PartitionState, source: Source, now: Instant) -> bool:
+    name = f"{source.topic}/{source.partition}"
+    known = state.topic_ids.setdefault(name, source.topic_id)
+    if known == source.topic_id:
+        return True
+    text = f"{name} was recreated: its id was {known}, now it is {source.topic_id}; its batches are not applied"
+    _freeze(state, now, f"recreated {name}", text)
+    return False
+
+
+def _freeze(state: PartitionState, now: Instant, what: str, text: str) -> None:
+    if what not in state.frozen:
+        state.frozen[what] = text
+        alert_on_guardian(now, what, text)
