@@ -127,3 +127,11 @@ TOPICS: Final[dict[str, Topic]] = _topics(
     ),
 )
 """By short name, in the order of the way of the data."""
+
+
+def checkpoint_topic(settings: Settings) -> str:
+    """Return the full name of the compacted topic of decide's checkpoint.
+
+    Faust makes it and names it: after the group, the table and its own ending.
+    """
+    return f"{settings.group('decide')}-checkpoint-changelog"

@@ -18,7 +18,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.catalogue import TOPICS, checkpoint_topic
 from guardian.kafka.clients import consumer, producer, running
 from guardian.kafka.settings import Settings
 
@@ -119,13 +119,15 @@ class CompactedKeeper:
     """An async context manager: while the block runs, no key of a compacted topic is lost.
 
     Args:
-        settings: the embedded broker and the prefix.
-        also: full names of further topics to keep, such as the checkpoint's changelog.
+        settings: the embedded broker and the prefix. The compacted topics of the catalogue and decide's checkpoint
+            are kept.
+        also: full names of further topics to keep.
     """
 
     def __init__(self, settings: Settings, also: Sequence[str] = ()) -> None:
         self._settings = settings
-        self._topics = [settings.topic(topic.name) for topic in TOPICS.values() if topic.compacted] + list(also)
+        compacted = [settings.topic(topic.name) for topic in TOPICS.values() if topic.compacted]
+        self._topics = [*compacted, checkpoint_topic(settings), *also]
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._task: asyncio.Task[None] | None = None
         self._placed = asyncio.Event()

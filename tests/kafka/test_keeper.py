@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from guardian.kafka.catalogue import checkpoint_topic
 from guardian.kafka.clients import follow, producer, read_compacted, running
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.keeper import KEPT_HEADER, CompactedKeeper
@@ -72,6 +73,17 @@ def test_a_topic_of_another_room_is_kept_when_named(embedded: EmbeddedBroker) ->
             return (await read_compacted(settings, "decisions"))[b"quiet"].value
 
     assert asyncio.run(scene()) == b"snapshot"
+
+
+def test_the_checkpoint_is_kept_under_the_name_that_faust_gives_it(embedded: EmbeddedBroker) -> None:
+    from guardian.decide.faust_port import FaustPort
+
+    settings = settings_for(embedded, "checkpoint")
+
+    async def scene() -> str:
+        return FaustPort(settings)._table.changelog_topic.get_topic_name()
+
+    assert asyncio.run(scene()) == checkpoint_topic(settings)
 
 
 def test_a_copy_that_landed_over_news_is_made_good(embedded: EmbeddedBroker) -> None:
