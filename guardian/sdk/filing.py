@@ -27,6 +27,7 @@ class FileSink:
         self._options = options or TelemetryOptions()
         self._path = path
         self.outbox = Outbox(self._options.max_events, self._options.max_bytes)
+        self.failures = 0
         self._wake = threading.Event()
         self._closed = False
         self._starting = threading.Lock()
@@ -84,6 +85,7 @@ class FileSink:
                 file.write(b"".join(letter.value + b"\n" for letter in letters))
             written = len(letters)
         except OSError as error:
+            self.failures += 1
             _log.warning("events are lost, %s cannot be written: %s", self._path, error)
         finally:
             self.outbox.settle(delivered=written, dropped=len(letters) - written)

@@ -59,6 +59,7 @@ class Sink(Protocol):
     """Where events go: Kafka, or a file."""
 
     outbox: Outbox
+    failures: int
 
     def send(self, letter: Letter, *, urgent: bool = False) -> None:
         """Take an event; never blocks, never raises."""

@@ -109,6 +109,11 @@ class Telemetry:
         """Events that Kafka has acknowledged so far."""
         return self._sink.outbox.delivered
 
+    @property
+    def failures(self) -> int:
+        """Connections that failed so far."""
+        return self._sink.failures
+
     def request(
         self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[RequestFields]
     ) -> None:

@@ -1,0 +1,1 @@
+"""A user's application with a flag that guardian watches."""
