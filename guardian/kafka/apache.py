@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -244,6 +245,12 @@ class ApacheKafka:
             await asyncio.sleep(_POLL_S)
 
 
+def jars_folder(directory: Path, version: str = VERSION) -> Path:
+    """Return where the jars of a version are kept; another one when what is fetched changes."""
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
+    return (directory / f"jars-{version}-{digest}").absolute()
+
+
 def fetch_jars(directory: Path, version: str = VERSION) -> Path:
     """Return the folder with Kafka's jars, fetched with Maven if they are not there.
 
@@ -255,7 +262,7 @@ def fetch_jars(directory: Path, version: str = VERSION) -> Path:
         SettingsError: mvn is not installed.
         TransportError: Maven failed.
     """
-    jars = (directory / f"jars-{version}").absolute()
+    jars = jars_folder(directory, version)
     if jars.exists():
         return jars
     directory.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,9 +15,12 @@ import pytest
 
 from guardian.errors import SettingsError, TransportError
 from guardian.kafka.admin import create_topics, describe_topics
-from guardian.kafka.apache import ApacheKafka, fetch_jars
+from guardian.kafka.apache import ApacheKafka, fetch_jars, jars_folder
+from guardian.kafka.clients import producer, running
+from guardian.wire.outputs import encode_output
 from tests.brokers import CACHE, settings_for
 from tests.eventually import eventually
+from tests.wire.samples import DECISION
 
 OWNER = """
 import asyncio, sys
@@ -40,7 +44,7 @@ def test_without_maven_the_fetch_says_what_to_install(tmp_path: Path, monkeypatc
 
 
 def test_without_java_the_start_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "jars-0").mkdir()
+    jars_folder(tmp_path, "0").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="java is not installed") as caught:
         asyncio.run(ApacheKafka(tmp_path, version="0").start())
@@ -58,6 +62,35 @@ def test_a_version_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_broker_that_was_never_started_has_no_address(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="was not started"):
         _ = ApacheKafka(tmp_path).bootstrap
+
+
+@pytest.mark.kafka
+def test_kafkas_own_console_consumer_is_enough_to_follow_a_topic(kafka: ApacheKafka) -> None:
+    settings = settings_for(kafka, "console")
+    message = encode_output(DECISION)
+
+    async def scene() -> None:
+        await create_topics(settings)
+        async with running(producer(settings), settings) as writer:
+            topic = settings.topic(message.topic)
+            await writer.send_and_wait(topic, message.value, key=message.key, headers=message.headers)
+
+    asyncio.run(scene())
+    options = ["--property", "print.headers=true", "--property", "print.key=true", "--timeout-ms", "20000"]
+    where = ["--bootstrap-server", settings.bootstrap, "--topic", settings.topic("decisions")]
+    jars = f"{fetch_jars(CACHE)}/*"
+    console = ["java", "-Xmx128m", "-cp", jars, "org.apache.kafka.tools.consumer.ConsoleConsumer"]
+    done = subprocess.run(
+        [*console, *where, "--from-beginning", "--max-messages", "1", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    headers, key, value = done.stdout.strip().split("\t")
+    assert "ce_type:guardian.decision.made" in headers
+    assert key == "new-pricing"
+    assert json.loads(value) == json.loads(message.value)
 
 
 @pytest.mark.kafka
