@@ -12,6 +12,7 @@ import typer
 from guardian.kafka.admin import create_topics
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.embedded import EmbeddedBroker
+from guardian.kafka.keeper import CompactedKeeper
 from guardian.kafka.settings import EMBEDDED_PARTITIONS, Settings
 
 
@@ -49,7 +50,9 @@ async def own_broker(kind: Broker, settings: Settings) -> AsyncIterator[Settings
                 source_partitions=EMBEDDED_PARTITIONS,
             )
             await create_topics(found)
-            yield found
+            # Nothing is compacted there, and old records fall out: the keeper writes the newest of each key again.
+            async with CompactedKeeper(found, also=[f"{found.group('decide')}-checkpoint-changelog"]):
+                yield found
         return
     async with ApacheKafka(settings.state_dir / "kafka") as apache:
         found = _at(settings, bootstrap=apache.bootstrap, embedded=False, replication=1)

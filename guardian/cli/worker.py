@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any
 
-from guardian.errors import GuardianError, InternalError
+from prometheus_client import start_http_server
+
+from guardian.errors import GuardianError, InternalError, SettingsError
 from guardian.kafka.settings import Settings
 
 log = logging.getLogger("guardian.run")
+
+Loop = Coroutine[Any, Any, None]
 
 _END_S = 30.0
 """How long a role may take to end cleanly."""
@@ -27,17 +31,17 @@ class Role(StrEnum):
     ALL = "all"
 
 
-def _tasks(settings: Settings, role: Role, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+def _loops(settings: Settings, role: Role, stop: asyncio.Event) -> dict[str, Loop]:
     """The loops of a role by name."""
-    loops: dict[str, Coroutine[Any, Any, None]] = {}
-    if role in (Role.INGEST, Role.ALL):
-        from guardian.ingest.loop import run_ingest  # noqa: PLC0415 (heavy: `guardian pause` must not wait for it)
+    # Heavy, Faust's above all: `guardian pause` must not wait for them. Both come before a coroutine is made.
+    from guardian.decide.loop import run_decide  # noqa: PLC0415
+    from guardian.ingest.loop import run_ingest  # noqa: PLC0415
 
+    loops: dict[str, Loop] = {}
+    if role in (Role.INGEST, Role.ALL):
         loops["ingest telemetry"] = run_ingest(settings, kind="telemetry", stop=stop)
         loops["ingest commands"] = run_ingest(settings, kind="commands", stop=stop)
     if role in (Role.DECIDE, Role.ALL):
-        from guardian.decide.loop import run_decide  # noqa: PLC0415 (Faust takes a second to import)
-
         loops["decide"] = run_decide(settings, stop=stop)
     return loops
 
@@ -52,26 +56,63 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event) -> None
 
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
+    """
+    with metrics_served(settings):
+        await run_loops(_loops(settings, role, stop), stop)
+
+
+async def run_loops(loops: dict[str, Loop], stop: asyncio.Event) -> None:
+    """Run loops side by side until `stop` is set or one of them ends; then all end.
+
+    Args:
+        loops: by name; each is expected to end soon after `stop` is set.
+        stop: ends all loops cleanly; set here when one of them dies.
+
+    Raises:
+        GuardianError: what a loop died of; InternalError for anything unforeseen.
         InternalError: a loop ended although nobody had told it to.
     """
-    loops = {asyncio.create_task(loop, name=name): name for name, loop in _tasks(settings, role, stop).items()}
+    tasks = {asyncio.create_task(loop, name=name): name for name, loop in loops.items()}
+    ended: list[str] = []
     try:
-        done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
-        told = stop.is_set()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = [] if stop.is_set() else [tasks[task] for task in done]
     finally:
         # Step 1: tell the others, who write what they have and leave their groups.
         stop.set()
-        _, late = await asyncio.wait(loops, timeout=_END_S)
+        _, late = await asyncio.wait(tasks, timeout=_END_S)
         # Step 2: who does not end is ended.
         for task in late:
-            log.error("%s did not end in %.0fs and is cancelled", loops[task], _END_S)
+            log.error("%s did not end in %.0fs and is cancelled", tasks[task], _END_S)
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-    for task, name in loops.items():
+    for task, name in tasks.items():
         _raise_fault(task, name)
-    if not told:
-        names = ", ".join(loops[task] for task in done)
-        raise InternalError(f"{names} ended by itself", "report it with the log lines above")
+    if ended:
+        raise InternalError(f"{', '.join(ended)} ended by itself", "report it with the log lines above")
+
+
+@contextmanager
+def metrics_served(settings: Settings) -> Iterator[None]:
+    """Serve this process's Prometheus metrics for the length of the block, if the settings name a port.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    if not settings.metrics_port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(settings.metrics_port)
+    except OSError as error:
+        fix = "choose another GUARDIAN_METRICS_PORT, or 0 for none"
+        raise SettingsError(f"metrics_port {settings.metrics_port}: {error.strerror}", fix) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _raise_fault(task: asyncio.Task[None], name: str) -> None:

@@ -1,0 +1,121 @@
+"""Several roles in one process: they end together, and one that dies takes the process with it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from guardian.cli.worker import metrics_served, run_loops
+from guardian.errors import Exit, InternalError, SettingsError, TransportError
+from guardian.kafka.embedded import EmbeddedBroker
+from guardian.kafka.settings import Settings
+from tests.brokers import settings_for
+from tests.cli.servers import GUARDIAN
+from tests.eventually import eventually
+
+
+async def until_told(stop: asyncio.Event, ended: list[str], name: str) -> None:
+    """A loop that behaves."""
+    await stop.wait()
+    ended.append(name)
+
+
+async def dies_of(error: Exception) -> None:
+    """A loop that does not."""
+    raise error
+
+
+def test_all_loops_end_when_they_are_told_to() -> None:
+    async def scenario() -> list[str]:
+        stop, ended = asyncio.Event(), list[str]()
+        running = asyncio.create_task(
+            run_loops({"a": until_told(stop, ended, "a"), "b": until_told(stop, ended, "b")}, stop)
+        )
+        asyncio.get_running_loop().call_soon(stop.set)
+        await running
+        return ended
+
+    assert sorted(asyncio.run(scenario())) == ["a", "b"]
+
+
+def test_a_loop_that_dies_of_an_internal_error_ends_the_others_cleanly_and_is_raised() -> None:
+    async def scenario() -> list[str]:
+        stop, ended = asyncio.Event(), list[str]()
+        loops = {"bad": dies_of(InternalError("the fold is broken")), "good": until_told(stop, ended, "good")}
+        with pytest.raises(InternalError, match="the fold is broken") as raised:
+            await run_loops(loops, stop)
+        assert raised.value.exit_code is Exit.INTERNAL
+        return ended
+
+    assert asyncio.run(scenario()) == ["good"]
+
+
+def test_anything_unforeseen_counts_as_a_fault_of_guardians_own() -> None:
+    async def scenario() -> None:
+        await run_loops({"bad": dies_of(KeyError("x"))}, asyncio.Event())
+
+    with pytest.raises(InternalError, match="bad died: KeyError"):
+        asyncio.run(scenario())
+
+
+def test_a_refusal_of_kafka_keeps_its_own_exit_code() -> None:
+    async def scenario() -> None:
+        await run_loops({"bad": dies_of(TransportError("no rights", retriable=False))}, asyncio.Event())
+
+    with pytest.raises(TransportError, match="no rights"):
+        asyncio.run(scenario())
+
+
+def test_a_loop_that_ends_by_itself_is_a_fault() -> None:
+    async def ends() -> None:
+        return
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        await run_loops({"short": ends(), "long": until_told(stop, [], "long")}, stop)
+
+    with pytest.raises(InternalError, match="short ended by itself"):
+        asyncio.run(scenario())
+
+
+def test_metrics_are_served_while_the_roles_run_and_no_longer() -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=str(port)), metrics_served(Settings(metrics_port=port)):
+            pass
+    with metrics_served(Settings(metrics_port=port)):
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read()
+        assert b"python_info" in page
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
+
+
+def test_run_waits_for_a_broker_that_is_away_says_so_and_ends_on_a_signal(tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("w") as stderr:
+        process = subprocess.Popen([GUARDIAN, "run", "--bootstrap", "127.0.0.1:1"], stderr=stderr)
+        asyncio.run(eventually(lambda: "trying again" in (tmp_path / "stderr").read_text(), within=15))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert all(line[:4].isdigit() and line[23] == "Z" for line in lines), lines
+
+
+def test_run_without_its_topics_ends_with_their_names_and_the_way_out(embedded: EmbeddedBroker) -> None:
+    settings = settings_for(embedded, "no-topics")
+    done = subprocess.run(
+        [GUARDIAN, "run", "--bootstrap", settings.bootstrap, "--prefix", settings.prefix],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == Exit.NO
+    assert settings.topic("flags") in done.stderr
+    assert "guardian topics create" in done.stderr
+    assert "Traceback" not in done.stderr
