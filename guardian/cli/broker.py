@@ -51,7 +51,7 @@ async def own_broker(kind: Broker, settings: Settings) -> AsyncIterator[Settings
             )
             await create_topics(found)
             # Nothing is compacted there, and old records fall out: the keeper writes the newest of each key again.
-            async with CompactedKeeper(found, also=[f"{found.group('decide')}-checkpoint-changelog"]):
+            async with CompactedKeeper(found):
                 yield found
         return
     async with ApacheKafka(settings.state_dir / "kafka") as apache:

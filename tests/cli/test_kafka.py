@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -80,4 +81,5 @@ def consumed(bootstrap: str, topic: str) -> list[str]:
     words = ["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning", "--timeout-ms", "2000"]
     done = subprocess.run([*consumer, *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    # The end of its patience is an error in its log, which it writes to stdout as well.
+    return list(takewhile(lambda line: " main ERROR " not in line, done.stdout.splitlines()))
