@@ -225,11 +225,17 @@ def _refuse_change(state: RolloutState, spec: RolloutSpec) -> str:
 
 
 def _refuse_people(state: RolloutState, spec: RolloutSpec) -> str:
-    if spec.variants != state.spec.variants:
+    if _served(spec) != _served(state.spec):
         return "variants cannot change within an attempt: roll back first"
     if (spec.salt or spec.flag) != (state.spec.salt or state.flag):
         return "the salt cannot change within an attempt: it would reshuffle every subject"
     return ""
+
+
+def _served(spec: RolloutSpec) -> tuple[str, str, list[tuple[str, str]]]:
+    """What an application is given; as text, because to Python `true` equals 1 and to an application it does not."""
+    variants = spec.variants
+    return variants.control, variants.candidate, sorted((name, repr(value)) for name, value in variants.values.items())
 
 
 def _refuse_weight(state: RolloutState, spec: RolloutSpec) -> str:
@@ -261,5 +267,5 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
     weight_bp = state.step.weight_bp if state.step else 0
     if weight_bp < state.weight_bp:
         lower_weight(state, now, weight_bp, Reason.APPLIED)
-    elif spec.variants != old.variants or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
+    elif _served(spec) != _served(old) or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
         change_flag(state, now, Reason.APPLIED)
