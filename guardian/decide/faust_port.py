@@ -156,6 +156,21 @@ class FaustPort:
         for key in [key for key in data if int(key.split(b"/", 1)[0]) not in partitions]:
             del data[key]
         self._arrivals.put_nowait(Settled(partitions))
+        self._life.append(asyncio.create_task(self._rest_changelog()))
+
+    async def _rest_changelog(self) -> None:
+        """Stop fetching our own checkpoint: unread records of it would hold up every other fetch for 100 ms."""
+        thread = cast(driver.Consumer, self._app.consumer)._thread
+        changelog = self._table.changelog_topic.get_topic_name()
+
+        async def pause() -> None:
+            # In the thread in which rebalances begin: so none comes between the question and the pause, which would
+            # then keep its recovery from reading. The next assignment starts unpaused.
+            consumer = thread._ensure_consumer()
+            if not self._app.rebalancing:
+                consumer.pause(*(place for place in consumer.assignment() if place.topic == changelog))
+
+        await thread.call_thread(pause)
 
     def fail(self, error: BaseException) -> None:
         """End this port's life: `next` raises."""

@@ -26,6 +26,7 @@ from guardian.decide.publish import Publisher
 from guardian.decide.ticks import write_ticks
 from guardian.decide.watch import FlagWatch
 from guardian.errors import TransportError
+from guardian.kafka.admin import create_topics, describe_topics
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
 from guardian.spec.load import parse_spec
@@ -33,6 +34,7 @@ from guardian.spec.load import parse_spec
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MAX_CRASHES: Final = 5
 """Attempts in a row that Faust ended without one record folded; after that it is not going to heal."""
+TOPICS_NEEDED: Final = ("inputs", "flags", "rollbacks", "rollouts", "alerts", "decisions")
 SETTLE_WITHIN_S: Final = 60.0
 STALL_S: Final = 30.0
 """So long may records lie in the log unread before the connection is given up."""
@@ -58,14 +60,14 @@ async def run_decide(
         port: what brings the records.
 
     Raises:
-        TransportError: waiting would not help: topics are missing, access is refused.
+        TransportError: waiting would not help: a topic has the wrong number of partitions, access is refused.
         InternalError: a fault of guardian's own, or Faust does not come to life.
     """
     quiet()
     attempts = 0
     crashes = 0
     while not stop.is_set():
-        stage = Stage(settings, restore or own_engine(), port)
+        stage = Stage(settings, own_engine() if restore is None else restore, port)
         try:
             await stage.run(stop)
         except TransportError as error:
@@ -83,6 +85,26 @@ async def run_decide(
         attempts = 0 if stage.folded else attempts + 1
         pause_s = BACK_OFF_S[min(attempts, len(BACK_OFF_S) - 1)]
         await _first_of(stop.wait(), asyncio.sleep(pause_s))
+
+
+async def check_topics(settings: Settings) -> None:
+    """Compare the topics that decide cannot do without with the settings.
+
+    Raises:
+        TransportError: one is missing (it may be created yet), or has another number of partitions (for life).
+    """
+    if settings.embedded:
+        await create_topics(settings)  # they come into being when somebody asks for them
+        return
+    for state in await describe_topics(settings):
+        if state.topic.name not in TOPICS_NEEDED or state.partitions == state.wanted_partitions:
+            continue
+        found = f"has {state.partitions} partitions, the settings say {state.wanted_partitions}"
+        raise TransportError(
+            f"{state.name} {found if state.exists else 'is not there'}",
+            "guardian topics check says what to do" if state.exists else "create the topics: guardian topics create",
+            retriable=not state.exists,
+        )
 
 
 def own_engine() -> Restore:
@@ -117,7 +139,7 @@ class Stage:
         """
         await self._publisher.start()
         try:
-            await self._publisher.check()
+            await check_topics(self._settings)
             await self._port.start()
             try:
                 await _first_of(stop.wait(), *self._duties())

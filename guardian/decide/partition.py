@@ -198,6 +198,7 @@ class Owned:
         )
         metrics.JUMPS.labels(self._label, place.name.lower()).inc()
         self.reader.jump(offset)
+        self._snapshots_end = 0  # from here on they are written anew
         self._leaping = place
 
     def _jump(self, arrival: Delivered) -> list[Output]:

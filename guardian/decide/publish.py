@@ -16,13 +16,18 @@ from aiokafka.structs import RecordMetadata
 
 from guardian.core.outputs import Decision, FlagChange, Output
 from guardian.decide.metrics import DECISIONS, DROPPED, OUTPUTS
-from guardian.errors import GuardianError, TransportError
+from guardian.errors import GuardianError
 from guardian.kafka.clients import producer, transport_error
 from guardian.kafka.settings import Settings
 from guardian.wire.outputs import Message, encode_output
 
 MAX_IN_FLIGHT: Final = 5_000
 """Outputs handed over and not acked; from here on the fold waits."""
+
+GAP_S: Final = 0.001
+"""Between two records that explain."""
+UNHURRIED: Final = 1_000
+"""With fewer waiting there is time for gaps."""
 
 Acked = asyncio.Future[RecordMetadata | None]
 
@@ -42,7 +47,7 @@ class Publisher:
         self._room.set()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._flags = _Lane(self)
-        self._records = _Lane(self)
+        self._records = _Lane(self, GAP_S)
 
     async def start(self) -> None:
         """Connect.
@@ -64,25 +69,6 @@ class Publisher:
         if self.failure.done() and not self.failure.cancelled():
             self.failure.exception()  # it was raised, or the stop came first; either way it has been seen
         self.failure.cancel()
-
-    async def check(self) -> None:
-        """Compare the topics that decide cannot do without with the settings.
-
-        Raises:
-            TransportError: a topic is missing or has another number of partitions.
-        """
-        for name in ("inputs", "flags"):
-            topic = self._settings.topic(name)
-            try:
-                found = len(await self._records.producer.partitions_for(topic))
-            except (KafkaError, TimeoutError, OSError) as error:
-                raise transport_error(error, self._settings) from error
-            if found != self._settings.partitions:
-                raise TransportError(
-                    f"{topic} has {found} partitions, the settings say {self._settings.partitions}",
-                    "create the topics: guardian topics create; their number of partitions is fixed for life",
-                    retriable=False,
-                )
 
     def publish(self, partition: int, outputs: Iterable[Output]) -> bool:
         """Hand over what the fold said.
@@ -152,8 +138,9 @@ def _as_exception(error: BaseException) -> Exception:
 class _Lane:
     """One producer, and the task that feeds it in order."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, gap_s: float = 0) -> None:
         self._settings = publisher._settings
+        self._gap_s = gap_s
         self._waiting: deque[tuple[Message | Output, Acked]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -186,8 +173,9 @@ class _Lane:
                 await self._wake.wait()
             record, acked = self._waiting.popleft()
             await self._send(record if isinstance(record, Message) else encode_output(record), acked)
-            # Encoding is work: between two records whoever has something more urgent gets its turn.
-            await asyncio.sleep(0)
+            # Encoding and sending is work, and a burst of it would hold up a deciding record on its way through Faust,
+            # which needs many turns of this loop: so this lane leaves gaps, unless it falls behind.
+            await asyncio.sleep(self._gap_s if len(self._waiting) < UNHURRIED else 0)
 
     async def _send(self, message: Message, acked: Acked) -> None:
         try:

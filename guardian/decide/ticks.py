@@ -31,15 +31,16 @@ async def write_ticks(
     clock = asyncio.get_running_loop().time
     due = clock()
     while True:
-        for partition in owned():
-            last = under_way.get(partition)
-            if last is not None and not last.done():
-                continue  # the broker is slow or away; ticks do not pile up
-            acked = publisher.write(Message("inputs", b"", value, [], partition), partition)
-            acked.add_done_callback(partial(_tell, partition, landed))
-            under_way[partition] = acked
-        due = max(due + TICK_SECONDS, clock())
-        await asyncio.sleep(due - clock())
+        # Spread over the second: what one partition has to say at its tick does not pile up on another's.
+        for partition in (partitions := sorted(owned())) or (None,):
+            last = under_way.get(partition) if partition is not None else None
+            # While the broker is slow or away, ticks do not pile up.
+            if partition is not None and (last is None or last.done()):
+                acked = publisher.write(Message("inputs", b"", value, [], partition), partition)
+                acked.add_done_callback(partial(_tell, partition, landed))
+                under_way[partition] = acked
+            due = max(due + TICK_SECONDS / max(1, len(partitions)), clock())
+            await asyncio.sleep(due - clock())
 
 
 def _tell(partition: int, landed: Callable[[int, int], None], done: Acked) -> None:

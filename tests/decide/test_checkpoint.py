@@ -1,0 +1,120 @@
+"""The checkpoint's order, its recovery, and what it does when the log itself was cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardian.core.inputs import Batch, Bucket, Cell, Source
+from guardian.core.words import FLAG_NAME_PATTERN
+from guardian.decide.checkpoint import Key, read_key, recover, write_key
+from guardian.errors import InternalError, TransportError
+from tests.decide.feeding import run
+from tests.decide.memory import MemoryPort, MemoryPublisher, owned, read_on
+
+
+def batch(at: int, flag: str = "a") -> Batch:
+    return Batch(Source("telemetry", "id", 0), at, at + 1, [Cell(flag, 0, "on", "split", buckets=[Bucket(1, n=1)])])
+
+
+@given(st.integers(0, 1_023), st.integers(0, 2**62), st.from_regex(FLAG_NAME_PATTERN, fullmatch=True) | st.just(""))
+def test_a_key_says_partition_offset_and_flag(partition: int, offset: int, flag: str) -> None:
+    assert read_key(write_key(partition, Key(flag, offset))) == (partition, Key(flag, offset))
+
+
+@pytest.mark.parametrize("key", [b"", b"0/mark", b"x/mark/1", b"0/other/1", b"\xff"])
+def test_a_stranger_in_the_changelog_is_named(key: bytes) -> None:
+    with pytest.raises(InternalError, match="does not write"):
+        recover(0, {key: b""})
+
+
+def test_outputs_then_rollouts_then_the_mark_then_what_is_superfluous() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        for at in range(3):
+            port.append(batch(at, "ab"[at % 2]))
+        mine = owned(port, publisher)
+        await read_on(mine, port)
+        await mine.checkpoint_if_due(now=True)
+        publisher.hold = True
+        port.append(batch(3))
+        await read_on(mine, port)
+        port.writes.clear()
+        writing = mine.checkpoint_if_due(now=True)
+        assert writing is not None
+        publisher.hold = False
+        port.append(batch(4))
+        await read_on(mine, port)  # the fold goes on, but the instant is fixed and nothing is written yet
+        assert port.writes == []
+        publisher.ack_all()
+        await writing
+        zeros = "0" * 19
+        assert port.writes == [
+            f"0/rollout/{zeros}3/a",
+            f"0/mark/{zeros}4",
+            *sorted([f"delete 0/rollout/{zeros}2/a", f"delete 0/mark/{zeros}3"], reverse=True),
+        ]
+        assert recover(0, port.records).mark == (4, b"\x81\xabtelemetry/0\x04")
+
+    run(test)
+
+
+def test_a_failed_rollout_keeps_the_mark_back_and_is_written_again() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        port.append(batch(0))
+        mine = owned(port, publisher)
+        await read_on(mine, port)
+        port.fail = {"rollout"}
+        await mine.checkpoint_if_due(now=True)
+        assert port.records == {}
+        port.fail = set()
+        port.append(batch(1, "b"))
+        await read_on(mine, port)
+        await mine.checkpoint_if_due(now=True)
+        assert set(recover(0, port.records).snapshots) == {"a", "b"}
+
+    run(test)
+
+
+def test_a_changelog_that_was_not_read_whole_is_read_again_rather_than_believed() -> None:
+    async def test() -> None:
+        port = MemoryPort()
+        port.append(batch(0))
+        mine = owned(port, MemoryPublisher())
+        await read_on(mine, port)
+        await mine.checkpoint_if_due(now=True)
+        partial = {key: value for key, value in port.records.items() if b"rollout" not in key}
+        with pytest.raises(TransportError, match="not read whole") as raised:
+            recover(0, partial)
+        assert raised.value.retriable
+
+    run(test)
+
+
+def test_after_a_truncation_nothing_from_beyond_the_end_outlives_it() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        for at in range(9):
+            port.append(batch(at, "ab"[at % 2]))
+        mine = owned(port, publisher)
+        await read_on(mine, port)
+        await mine.checkpoint_if_due(now=True)
+        for offset in range(4, 9):
+            del port.log[offset]
+        successor = owned(port, publisher)
+        await read_on(successor, port)
+        port.append(batch(9))
+        await read_on(successor, port)
+        assert successor.engine.jumps == [4]
+        port.writes.clear()
+        await successor.checkpoint_if_due(now=True)
+        saved = recover(0, port.records)
+        assert saved.mark is not None
+        assert saved.mark[0] == 5
+        assert {flag: offset for flag, (offset, _) in saved.snapshots.items()} == {"a": 4, "b": 4}
+        assert len(saved.keys) == 3
+        assert port.writes[-1] == f"delete 0/mark/{9:020d}"  # last: until then a successor finds the truncation again
+
+    run(test)

@@ -1,0 +1,74 @@
+"""An older document that lands on a newer one is noticed, and answered once it has had time to heal."""
+
+from __future__ import annotations
+
+import msgspec
+
+from guardian.decide.watch import GRACE_MS, Landed, Version, read_version
+from tests.brokers import Broker, settings_for
+from tests.decide.feeding import deciding, feeding, reading, run
+from tests.decide.test_loop import SPEC, documents
+from tests.eventually import eventually
+
+OLD, NEW = Version(0, 5), Version(0, 9)
+
+
+def test_what_is_covered_for_the_time_of_grace_is_named_with_what_covers_it() -> None:
+    landed = Landed()
+    for version, at in ((OLD, 0), (NEW, 1), (OLD, 2)):
+        landed.see("a", version, at)
+    assert landed.covered(GRACE_MS) == []
+    assert landed.covered(GRACE_MS + 2) == [("a", OLD)]
+    assert landed.covered(GRACE_MS + 3) == []
+
+
+def test_repeated_outputs_that_end_with_the_newest_are_left_alone() -> None:
+    landed = Landed()
+    for version in (OLD, NEW, OLD, NEW):
+        landed.see("a", version, 0)
+    assert landed.covered(10 * GRACE_MS) == []
+
+
+def test_a_flag_that_we_assert_newer_than_what_lies_on_top_is_covered_too() -> None:
+    landed = Landed()
+    landed.see("a", OLD, 0)
+    landed.expect("a", NEW, 0)
+    landed.expect("never-landed", NEW, 0)
+    assert landed.covered(GRACE_MS) == [("a", OLD)]
+
+
+def test_a_higher_epoch_is_newer_whatever_its_version() -> None:
+    landed = Landed()
+    landed.see("a", Version(1, 1), 0)
+    landed.see("a", Version(0, 99), 0)
+    assert landed.covered(GRACE_MS) == [("a", Version(0, 99))]
+
+
+def test_what_is_no_flag_document_has_no_version() -> None:
+    assert read_version(None) is read_version(b"{") is read_version(b'{"beat":true}') is None
+    assert read_version(b'{"metadata":{"epoch":1,"version":2,"more":3}}') == Version(1, 2)
+
+
+def test_a_zombies_late_document_is_covered_again_by_a_newer_one_that_says_the_same(embedded: Broker) -> None:
+    async def test() -> None:
+        settings = settings_for(embedded, "zombie")
+        async with feeding(settings) as feeder, deciding(settings), reading(settings, "flags") as reader:
+            await feeder.command("new-pricing", "apply", SPEC)
+            await feeder.command("new-pricing", "start")
+            await eventually(lambda: documents(reader, "new-pricing"), within=30)
+            old = next(record for record in reader.of("flags") if record.key == b"new-pricing")
+            await feeder.command("new-pricing", "kill")
+            await eventually(lambda: documents(reader, "new-pricing")[-1]["metadata"]["killed"])
+            killed = documents(reader, "new-pricing")[-1]["metadata"]["version"]
+            await feeder.client.send_and_wait(old.topic, old.value, key=old.key, partition=old.partition)
+            last = {"version": 0}
+
+            def covered_again() -> bool:
+                last.update(documents(reader, "new-pricing")[-1]["metadata"])
+                return bool(last["version"] > killed)
+
+            await eventually(covered_again, within=15)
+            assert last["killed"]
+            assert msgspec.json.decode(old.value)["metadata"]["killed"] is False
+
+    run(test)
