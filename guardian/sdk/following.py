@@ -17,13 +17,13 @@ from aiokafka.errors import KafkaError
 from openfeature.provider import ProviderStatus
 
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
-from guardian.sdk.connection import Connection
+from guardian.sdk.connection import Connection, leave
 from guardian.sdk.freshness import SILENT_BEATS, Freshness
 from guardian.sdk.snapshot import write_snapshot
 from guardian.sdk.store import Store
 
 _BEAT: Final = BEAT_KEY.encode()
-_STOP_WITHIN_S: Final = 5.0
+_JOIN_WITHIN_S: Final = 5.0
 _log = logging.getLogger("guardian.sdk")
 
 Offsets = dict[TopicPartition, int]
@@ -111,7 +111,7 @@ class Follower:
         """From now on, tell the status. OpenFeature says READY when initialization returns; that must not come last."""
         self._may_tell_from = self._timing.clock() + self._timing.look_s
 
-    def stop(self, within_s: float = _STOP_WITHIN_S) -> None:
+    def stop(self, within_s: float = _JOIN_WITHIN_S) -> None:
         """End the thread; returns after `within_s` seconds at the latest."""
         self._stopping = True
         loop = self._loop
@@ -152,11 +152,16 @@ class Follower:
 
     async def _follow_for_ever(self) -> None:
         wait_s = self._timing.backoff_s
-        while True:
+        while not self._stopping:
             began = self._timing.clock()
             try:
                 await self._follow()
             except (KafkaError, OSError, TimeoutError, RuntimeError) as error:
+                self._failed(error)
+            except asyncio.CancelledError as error:
+                # aiokafka may let the cancelling of its own tasks out: only our own end may end this loop.
+                if self._stopping:
+                    raise
                 self._failed(error)
             except Exception as error:
                 self._failed(error)
@@ -166,7 +171,7 @@ class Follower:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, self._timing.backoff_most_s)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self.failures += 1
         problem = f"{type(error).__name__}: {error}"
         if problem != self._problem:
@@ -201,8 +206,7 @@ class Follower:
                 self._take(record)
             await self._live(consumer)
         finally:
-            with suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(consumer.stop(), _STOP_WITHIN_S)
+            await leave(consumer.stop, consumer._client.close)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> Offsets:
         # All topics are asked for, not this one: asking Kafka for a topic by name may create it, with wrong settings.

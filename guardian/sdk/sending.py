@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from guardian.sdk.connection import Connection
+from guardian.sdk.connection import Connection, leave
 from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
 
 FLUSH_AT_EXIT_S: Final = 2.0
@@ -161,7 +161,7 @@ class KafkaSink:
             try:
                 # A loop of its own for each connection: whatever a failed client left running ends with it.
                 asyncio.run(self._session())
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 self._failed(error)
             except Exception as error:
                 self._failed(error)
@@ -175,7 +175,7 @@ class KafkaSink:
             self._stopping.wait(wait_s)
             wait_s = min(wait_s * 2, self._options.backoff_most_s)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self.failures += 1
         problem = f"{type(error).__name__}: {error}"
         if problem != self._problem:
@@ -205,10 +205,7 @@ class KafkaSink:
                     self._problem = ""
         finally:
             beating.cancel()
-            with suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(producer.stop(), 1.0)
-            with suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(producer.client.close(), 1.0)
+            await leave(producer.stop, producer.client.close)
 
     async def _beat_for_ever(self) -> None:
         while self._beat is not None and self._options.heartbeat_s > 0:
