@@ -158,6 +158,10 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
     except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
         await stop()
         raise transport_error(error, settings) from error
+    except asyncio.CancelledError:
+        # Whoever lost patience in the middle of a start must not leave connections behind.
+        await stop()
+        raise
     try:
         yield client
     finally:

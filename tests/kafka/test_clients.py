@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -185,3 +186,22 @@ def test_two_embedded_brokers_know_nothing_of_each_other(embedded: EmbeddedBroke
 def test_an_embedded_broker_that_does_not_run_has_no_address() -> None:
     with pytest.raises(TransportError, match="does not run"):
         _ = EmbeddedBroker().bootstrap
+
+
+def test_a_start_that_is_given_up_leaves_no_connection_behind() -> None:
+    async def scene() -> list[str]:
+        complaints: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as deaf:
+            address = f"127.0.0.1:{deaf.sockets[0].getsockname()[1]}"
+            settings = load_settings(environ={}, bootstrap=address)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), running(consumer(settings), settings):
+                    pass
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), running(producer(settings), settings):
+                    pass
+        gc.collect()
+        return complaints
+
+    assert asyncio.run(scene()) == []
