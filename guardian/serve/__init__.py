@@ -1,0 +1,1 @@
+"""The HTTP side: read models of what guardian says, and the door for commands and events."""

@@ -1,0 +1,160 @@
+"""Who may do what: tokens with roles; without any token, only programs on this machine may write."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import logging
+from collections.abc import Callable, Coroutine
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request
+
+from guardian.core.inputs import Actor
+from guardian.kafka.settings import Role, Settings, Token
+from guardian.serve import metrics
+from guardian.serve.faults import Refused
+
+log = logging.getLogger(__name__)
+
+VIA: Final = "http"
+ANONYMOUS: Final = "anonymous"
+MAX_TOKEN_CHARS: Final = 512
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class Right(Enum):
+    """What a request wants to do."""
+
+    READ = auto()
+    SEND = auto()
+    OPERATE = auto()
+
+
+RIGHTS: Final = {
+    Role.VIEWER: frozenset({Right.READ}),
+    Role.SENDER: frozenset({Right.SEND}),
+    Role.OPERATOR: frozenset({Right.READ, Right.OPERATE}),
+    Role.ADMIN: frozenset(Right),
+}
+"""An operator cannot send events: who may judge a rollout must not be able to make up its evidence."""
+
+
+class Access:
+    """Decides on every request.
+
+    Args:
+        settings: holds the tokens.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._tokens = settings.tokens
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no token is configured."""
+        return not self._tokens
+
+    def need(self, right: Right) -> Callable[[Request], Coroutine[Any, Any, Actor]]:
+        """Return what a route depends on: it gives the actor, or refuses with 401 or 403.
+
+        Args:
+            right: what the route does.
+        """
+
+        async def check(request: Request) -> Actor:
+            try:
+                return self._admit(request, right)
+            except Refused as refusal:
+                metrics.REFUSED.labels(refusal.reason).inc()
+                who = request.client.host if request.client else "unknown"
+                # The path as it came, still percent-encoded: nothing in it can break a line of the log.
+                path = request.scope.get("raw_path", b"").decode("ascii", "replace")
+                log.warning("refused %s %s from %s: %s", request.method, path, who, refusal.message)
+                raise
+
+        return check
+
+    def _admit(self, request: Request, right: Right) -> Actor:
+        if self.is_open:
+            if right is not Right.READ:
+                _demand_this_machine(request)
+            return Actor(ANONYMOUS, VIA, authenticated=False)
+        token = self._find(_credential(request, right))
+        if right not in RIGHTS[token.role]:
+            raise Refused(
+                HTTPStatus.FORBIDDEN,
+                "forbidden",
+                f"{token.name} is {token.role} and may not {right.name.lower()}",
+                f"a token with one of the roles {', '.join(role for role in RIGHTS if right in RIGHTS[role])}",
+            )
+        return Actor(token.name, VIA, authenticated=True)
+
+    def _find(self, credential: str) -> Token:
+        """The token, compared in constant time; all are looked at, so that time tells nothing of which."""
+        given = hashlib.sha256(credential.encode()).hexdigest()
+        found = [token for token in self._tokens if hmac.compare_digest(token.sha256, given)]
+        if not found:
+            raise _unauthorized("unknown token", "ask who runs guardian for a token")
+        return found[0]
+
+
+def _credential(request: Request, right: Right) -> str:
+    """The token that the request carries.
+
+    A browser can show pages with Basic (name: anything, password: the token). It sends that along by itself, also when
+    a strange page asks it to; so it counts for reading only.
+    """
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer" and 0 < len(value) <= MAX_TOKEN_CHARS:
+        return value
+    if scheme.lower() == "basic" and right is Right.READ and len(value) <= 2 * MAX_TOKEN_CHARS:
+        try:
+            _, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            colon = password = ""
+        if colon and 0 < len(password) <= MAX_TOKEN_CHARS:
+            return password
+    raise _unauthorized("no token", "send the header Authorization: Bearer <token>")
+
+
+def _unauthorized(message: str, fix: str) -> Refused:
+    challenge = 'Bearer realm="guardian", Basic realm="guardian", charset="UTF-8"'
+    return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", message, fix, headers={"WWW-Authenticate": challenge})
+
+
+def _demand_this_machine(request: Request) -> None:
+    """Refuse what did not come from a program on this machine.
+
+    A proxy on this machine makes everybody look local: its headers give it away. A browser on this machine may be
+    driven by a strange page: it says so in Origin.
+    """
+    stranger = ""
+    if request.client is None or not _is_loopback(request.client.host):
+        stranger = "from another machine"
+    elif any(name in request.headers for name in _FORWARDED):
+        stranger = "through a proxy"
+    elif "origin" in request.headers:
+        stranger = "from a web page"
+    if stranger:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "forbidden",
+            f"no tokens are configured, so nobody writes {stranger}",
+            "configure [[tokens]] in guardian.toml: name, sha256, role",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

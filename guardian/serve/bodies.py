@@ -1,0 +1,88 @@
+"""What a request carries: read within its bounds of size and time, whatever the client promises or withholds."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+import msgspec
+from fastapi import Request
+
+from guardian.serve.faults import Refused
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+READ_WITHIN_S: Final = 30.0
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a command; every field may be left out, and so may the body.
+
+    Args:
+        reason: why, kept in the audit.
+        to: the target of `rollback`: `zero` (default), `previous`, or a step's name.
+        wait_ms: how long to wait for the answer, in milliseconds; 0 for not at all.
+    """
+
+    reason: str = ""
+    to: str = ""
+    wait_ms: int = 10_000
+
+
+async def read_body(request: Request, at_most: int) -> bytes:
+    """Return the whole body.
+
+    Args:
+        request: not read yet.
+        at_most: bytes.
+
+    Raises:
+        Refused: it is larger, compressed, or does not come.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "bad_encoding", f"content-encoding {encoding!r}", "send it plain"
+        )
+    promised = request.headers.get("content-length", "")
+    if promised.isdecimal() and int(promised) > at_most:
+        raise _too_large(at_most)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_WITHIN_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > at_most:
+                    raise _too_large(at_most)
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(
+            HTTPStatus.REQUEST_TIMEOUT, "timeout", f"the body did not come within {READ_WITHIN_S:.0f} s"
+        ) from None
+    return b"".join(parts)
+
+
+def read_struct(body: bytes, kind: type[T]) -> T:
+    """Return a JSON body as a struct; an empty body is one with every default.
+
+    Raises:
+        Refused: not JSON (400), or not with these fields (422).
+    """
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_body", str(error)[:300], "see /docs") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "malformed_json", str(error)[:300], "send a JSON object") from error
+
+
+def media_type(request: Request) -> str:
+    """Return the content type without its parameters, in lower case; empty when there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _too_large(at_most: int) -> Refused:
+    fix = "send less at a time; serve_body_bytes in guardian.toml is the bound"
+    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"the body has more than {at_most:,} bytes", fix)

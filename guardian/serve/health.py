@@ -1,0 +1,53 @@
+"""Whether the process is alive, whether it tells the truth, and its figures for Prometheus."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+from starlette.responses import Response
+
+from guardian.serve.contract import Responses, says
+from guardian.serve.replies import json_reply
+from guardian.serve.site import Site
+
+_READY: Responses = {
+    **says(200, {"type": "object", "properties": {"ready": {"const": True}}}, "What is answered is what stands now."),
+    **says(
+        503,
+        {
+            "type": "object",
+            "properties": {"ready": {"const": False}, "reasons": {"type": "array", "items": {"type": "string"}}},
+        },
+        "Not ready, with every reason.",
+    ),
+}
+
+
+def health_routes(site: Site) -> APIRouter:
+    """Return the routes that need no token: they tell of the process, not of the rollouts."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/healthz")
+    async def alive() -> Response:
+        """The process is alive; whether it is of use is what /readyz says."""
+        return json_reply({"alive": True})
+
+    @routes.get("/readyz", responses=_READY)
+    async def ready() -> Response:
+        """Kafka answers, the read models are caught up, and decide gives signs of life for every partition."""
+        reasons = site.not_ready()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return json_reply({"ready": not reasons, "reasons": reasons}, status)
+
+    @routes.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "In Prometheus's format."}})
+    async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        """The figures of this process."""
+        site.not_ready()  # sets the age of decide's signs of life
+        encode, kind = choose_encoder(accept)
+        return Response(encode(REGISTRY), headers={"Content-Type": kind})
+
+    return routes

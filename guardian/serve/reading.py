@@ -1,0 +1,143 @@
+"""The routes that read: rollouts, flags, decisions, alerts, rollbacks, and the streams of what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from itertools import islice
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.responses import Response
+
+from guardian.core.outputs import Alert, Decision, Rollback, RolloutStatus
+from guardian.serve.access import Right
+from guardian.serve.contract import ERRORS, Flag, listed, ref, says
+from guardian.serve.faults import Refused, not_found
+from guardian.serve.replies import json_reply
+from guardian.serve.site import Site
+from guardian.serve.streams import EventStream, Stream
+
+MAX_LISTED: Final = 1_000
+
+OfFlag = Annotated[str, Query(max_length=128, description="Only those of this flag.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LISTED, description="How many at most, the newest first.")]
+LastId = Annotated[str, Header(alias="Last-Event-ID", max_length=64, description="Goes on behind this event.")]
+
+
+class OfOneFlag(Protocol):
+    """What belongs to a flag."""
+
+    @property
+    def flag(self) -> str:
+        """The flag's name."""
+        ...
+
+
+T = TypeVar("T", bound=OfOneFlag)
+
+
+def reading_routes(site: Site) -> APIRouter:
+    """Return the routes that read."""
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(site.access.need(Right.READ))], responses=ERRORS)
+    _rollouts(routes, site)
+    _flags(routes, site)
+    _logs(routes, site)
+    _streams(routes, site)
+    return routes
+
+
+def _whole(site: Site) -> None:
+    """Refuse while the past is still being read: a part would look like the whole."""
+    if not site.board.live:
+        message = "the read models have not been read to their end yet"
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", message, "see /readyz", headers={"Retry-After": "2"})
+
+
+def _rollouts(routes: APIRouter, site: Site) -> None:
+    @routes.get("/rollouts", tags=["rollouts"], responses=says(200, listed("rollouts", RolloutStatus), "All."))
+    async def list_rollouts() -> Response:
+        """The newest status of every rollout, by flag."""
+        _whole(site)
+        found = site.board.rollouts
+        return json_reply({"rollouts": [found[flag] for flag in sorted(found)]})
+
+    @routes.get("/rollouts/{flag}", tags=["rollouts"], responses=says(200, ref(RolloutStatus), "Its status."))
+    async def get_rollout(flag: Flag) -> Response:
+        """Where one rollout stands, why, and what is missing to move on."""
+        _whole(site)
+        if (status := site.board.rollouts.get(flag)) is None:
+            raise not_found(f"no rollout of {flag!r}", "apply its spec first: POST /v1/rollouts")
+        return json_reply(status)
+
+
+def _flags(routes: APIRouter, site: Site) -> None:
+    document: dict[str, Any] = {"type": "object", "description": "a flagd v0 flag definition"}
+    every = {"type": "object", "properties": {"flags": {"type": "object", "additionalProperties": document}}}
+
+    @routes.get("/flags", tags=["flags"], responses=says(200, every, "All."))
+    async def list_flags() -> Response:
+        """Every flag's document as SDKs obey it: a flagd flag set."""
+        _whole(site)
+        found = site.board.documents
+        return json_reply({"flags": {flag: found[flag] for flag in sorted(found)}})
+
+    @routes.get("/flags/{flag}", tags=["flags"], responses=says(200, document, "Its document."))
+    async def get_flag(flag: Flag) -> Response:
+        """One flag's document as SDKs obey it."""
+        _whole(site)
+        if (found := site.board.documents.get(flag)) is None:
+            raise not_found(f"no flag {flag!r}", "apply a spec and start it: POST /v1/rollouts")
+        return json_reply(found)
+
+
+def _logs(routes: APIRouter, site: Site) -> None:
+    @routes.get("/decisions", tags=["logs"], responses=says(200, listed("decisions", Decision), "The latest."))
+    async def list_decisions(flag: OfFlag = "", limit: Limit = 100) -> Response:
+        """The latest decisions with their evidence, the newest first; older ones are on guardian.decisions."""
+        _whole(site)
+        return json_reply({"decisions": _newest(reversed(site.board.decisions), flag, limit)})
+
+    @routes.get("/rollbacks", tags=["logs"], responses=says(200, listed("rollbacks", Rollback), "The latest."))
+    async def list_rollbacks(flag: OfFlag = "", limit: Limit = 100) -> Response:
+        """The latest protective actions, the newest first."""
+        _whole(site)
+        return json_reply({"rollbacks": _newest(reversed(site.board.rollbacks), flag, limit)})
+
+    @routes.get("/alerts", tags=["logs"], responses=says(200, listed("alerts", Alert), "The latest."))
+    async def list_alerts(flag: OfFlag = "", active: bool | None = None, limit: Limit = 100) -> Response:
+        """The newest state of the latest alerts, the newest first; `active` leaves out the others."""
+        _whole(site)
+        found = (alert for alert in reversed(site.board.alerts.values()) if active in (None, alert.active))
+        return json_reply({"alerts": _newest(found, flag, limit)})
+
+
+def _newest(found: Iterable[T], flag: str, limit: int) -> list[T]:
+    return list(islice((one for one in found if not flag or one.flag == flag), limit))
+
+
+def _streams(routes: APIRouter, site: Site) -> None:
+    answer: dict[int | str, dict[str, Any]] = {
+        200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    }
+
+    def follow(stream: Stream, last_id: str, state: list[Any]) -> Response:
+        return EventStream(site.hub, stream, site.hub.join(stream, last_id, state))
+
+    @routes.get("/stream/flags", tags=["streams"], responses=answer, response_class=Response)
+    async def stream_flags(last_event_id: LastId = "") -> Response:
+        """Every flag's document as it stands, then each change as it comes."""
+        _whole(site)
+        now = [{"flag": flag, "document": document} for flag, document in site.board.documents.items()]
+        return follow(Stream.FLAGS, last_event_id, now)
+
+    @routes.get("/stream/alerts", tags=["streams"], responses=answer, response_class=Response)
+    async def stream_alerts(last_event_id: LastId = "") -> Response:
+        """The active alerts, then each that is raised or resolved."""
+        _whole(site)
+        return follow(Stream.ALERTS, last_event_id, [alert for alert in site.board.alerts.values() if alert.active])
+
+    @routes.get("/stream/decisions", tags=["streams"], responses=answer, response_class=Response)
+    async def stream_decisions(last_event_id: LastId = "") -> Response:
+        """Each decision from now on."""
+        return follow(Stream.DECISIONS, last_event_id, [])

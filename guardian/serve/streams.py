@@ -1,0 +1,236 @@
+"""Server-sent events: what is new goes to every client that listens; a slow one is dropped and told why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from guardian.serve import metrics
+from guardian.serve.faults import Refused
+from guardian.serve.replies import json_bytes
+
+log = logging.getLogger(__name__)
+
+KEPT_EVENTS: Final = 1_000
+"""Of each stream, for clients that come back with Last-Event-ID."""
+QUEUE_EVENTS: Final = 1_000
+"""What may wait for one client; one more and it is dropped."""
+MAX_CLIENTS: Final = 200
+KEEP_ALIVE_S: Final = 15.0
+SEND_S: Final = 30.0
+"""A client that takes nothing for so long is dropped."""
+RETRY_MS: Final = 2_000
+
+
+class Stream(StrEnum):
+    """What can be followed."""
+
+    FLAGS = "flags"
+    ALERTS = "alerts"
+    DECISIONS = "decisions"
+
+
+class End(StrEnum):
+    """Why a client is sent nothing more."""
+
+    GONE = "it has hung up"
+    SLOW = f"too slow: {QUEUE_EVENTS} events were waiting"
+    STALLED = f"it took nothing for {SEND_S:.0f} s"
+    CLOSED = "guardian ends"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it goes over the wire.
+
+    Args:
+        number: its place in the stream, from 1.
+        data: the text.
+    """
+
+    number: int
+    data: bytes
+
+
+class Client:
+    """What waits for one client.
+
+    Args:
+        first: what it gets before anything new.
+    """
+
+    def __init__(self, first: list[bytes]) -> None:
+        self.end: End | None = None
+        self._waiting: deque[bytes] = deque(first)
+        self._room = len(first) + QUEUE_EVENTS
+        self._woken = asyncio.Event()
+
+    def give(self, data: bytes) -> None:
+        """Queue an event; when there is no room, the client is dropped."""
+        if self.end is not None:
+            return
+        if len(self._waiting) >= self._room:
+            self.finish(End.SLOW)
+            return
+        self._waiting.append(data)
+        self._woken.set()
+
+    def finish(self, why: End) -> None:
+        """End it: what waits is not sent any more."""
+        self.end = self.end or why
+        self._waiting.clear()
+        self._woken.set()
+
+    async def next(self, within_s: float) -> bytes:
+        """Return the next event, or nothing when none came in time or the client is at its end.
+
+        Args:
+            within_s: seconds.
+        """
+        if not self._waiting and self.end is None:
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                return b""
+        return self._waiting.popleft() if self._waiting else b""
+
+
+class Hub:
+    """All streams and their clients."""
+
+    def __init__(self) -> None:
+        # An id is good for this process only: another one has other numbers.
+        self._run = uuid.uuid4().hex[:12]
+        self._kept: dict[Stream, deque[Event]] = {stream: deque(maxlen=KEPT_EVENTS) for stream in Stream}
+        self._numbers = dict.fromkeys(Stream, 0)
+        self._clients: dict[Stream, set[Client]] = {stream: set() for stream in Stream}
+        self._closed = False
+
+    def publish(self, stream: Stream, value: Any) -> None:
+        """Tell every client of a stream.
+
+        Args:
+            stream: which.
+            value: a struct or plain values, written as JSON.
+        """
+        self._numbers[stream] += 1
+        number = self._numbers[stream]
+        event = Event(number, self._event(stream, number, value))
+        self._kept[stream].append(event)
+        for client in self._clients[stream]:
+            client.give(event.data)
+
+    def join(self, stream: Stream, last_id: str, state: list[Any]) -> Client:
+        """Return a new client.
+
+        Args:
+            stream: what it follows.
+            last_id: the id of the last event that it saw, empty for none.
+            state: what stands now, for a client that cannot be told what it missed.
+
+        Raises:
+            Refused: there are too many clients.
+        """
+        if self._closed or sum(map(len, self._clients.values())) >= MAX_CLIENTS:
+            message = str(End.CLOSED) if self._closed else f"{MAX_CLIENTS} clients follow streams already"
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_room", message, "try again later")
+        client = Client([b"retry: %d\n\n" % RETRY_MS, *self._first(stream, last_id, state)])
+        self._clients[stream].add(client)
+        metrics.CLIENTS.labels(stream).set(len(self._clients[stream]))
+        return client
+
+    def leave(self, stream: Stream, client: Client) -> None:
+        """Forget a client."""
+        self._clients[stream].discard(client)
+        metrics.CLIENTS.labels(stream).set(len(self._clients[stream]))
+
+    def close(self) -> None:
+        """End every client: guardian ends."""
+        self._closed = True
+        for clients in self._clients.values():
+            for client in clients:
+                client.finish(End.CLOSED)
+
+    def _first(self, stream: Stream, last_id: str, state: list[Any]) -> list[bytes]:
+        """What the client missed; or, when that cannot be told any more, a word about it and what stands now."""
+        run, _, text = last_id.partition("-")
+        kept = self._kept[stream]
+        oldest = kept[0].number if kept else self._numbers[stream] + 1
+        seen = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
+        if run == self._run and oldest - 1 <= seen <= self._numbers[stream]:
+            return [event.data for event in kept if event.number > seen]
+        first = []
+        if last_id:
+            missed = {"reason": "what was missed is not kept any more: read the whole anew"}
+            first.append(b"event: reset\ndata: %s\n\n" % json_bytes(missed))
+        return first + [self._event(stream, self._numbers[stream], value) for value in state]
+
+    def _event(self, stream: Stream, number: int, value: Any) -> bytes:
+        # JSON in one line: its line breaks are escaped, so nothing in it can end the event.
+        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._run.encode(), number, stream.encode(), json_bytes(value))
+
+
+class EventStream(Response):
+    """The answer that never ends, for one client.
+
+    Args:
+        hub: where the client belongs.
+        stream: what it follows.
+        client: joined already.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, stream: Stream, client: Client) -> None:
+        # Without Response's own constructor: it would promise a length.
+        self.status_code = HTTPStatus.OK
+        self.background = None
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._hub, self._stream, self._client = hub, stream, client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the client goes, is too slow, or guardian ends."""
+        gone = asyncio.create_task(_hang_up(receive, self._client))
+        try:
+            await self._send_all(send)
+        except TimeoutError:
+            self._client.finish(End.STALLED)
+        finally:
+            gone.cancel()
+            self._hub.leave(self._stream, self._client)
+        if self._client.end in (End.SLOW, End.STALLED):
+            metrics.DROPPED.labels(self._stream).inc()
+            log.warning("a client of the stream %s is dropped: %s", self._stream, self._client.end)
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while self._client.end is None:
+            data = await self._client.next(KEEP_ALIVE_S)
+            if self._client.end is None:
+                await _sent(send, data or b": still here\n\n")
+        if self._client.end is not End.GONE:
+            await _sent(send, b"event: end\ndata: %s\n\n" % json_bytes({"reason": self._client.end}))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _sent(send: Send, data: bytes) -> None:
+    async with asyncio.timeout(SEND_S):
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _hang_up(receive: Receive, client: Client) -> None:
+    """Wait until the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    client.finish(End.GONE)

@@ -1,0 +1,152 @@
+"""Events from applications without a Kafka client: checked one by one, the good ones written, the bad ones named."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from guardian.errors import DecodeError
+from guardian.kafka.settings import Settings
+from guardian.serve import metrics
+from guardian.serve.faults import Refused
+from guardian.serve.writing import Writer
+from guardian.wire.events import decode_migration, decode_telemetry
+from guardian.wire.outputs import Message
+
+JSON_LINES: Final = frozenset(
+    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+)
+MAX_EVENTS: Final = 10_000
+"""Of one request."""
+LISTED_REFUSALS: Final = 1_000
+MAX_MESSAGE_CHARS: Final = 300
+
+
+class _Look(msgspec.Struct):
+    """As much of an event as decides where it goes."""
+
+    event_type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Keyed(msgspec.Struct):
+    """As much of an event as decides its partition."""
+
+    subject: str | None = None
+
+
+_looking: Final = msgspec.json.Decoder(_Look)
+_keying: Final = msgspec.json.Decoder(_Keyed)
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def split_events(body: bytes, kind: str) -> list[bytes]:
+    """Return the events of a body, none of them checked.
+
+    Args:
+        body: JSON Lines, one JSON object, or a JSON array.
+        kind: its media type; JSON unless it is one of JSON_LINES.
+
+    Returns:
+        one text per event; in JSON Lines an empty line is an empty text, so that the index is the line's.
+
+    Raises:
+        Refused: not JSON at all, or too many events.
+    """
+    if kind in JSON_LINES:
+        if body.count(b"\n") > MAX_EVENTS:
+            raise _too_many()
+        events = [line.strip() for line in body.split(b"\n")]
+    elif body.lstrip()[:1] == b"[":
+        try:
+            events = [_in_one_line(bytes(event)) for event in _array.decode(body)]
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, "malformed_json", str(error)[:MAX_MESSAGE_CHARS], "send a JSON array of events"
+            ) from error
+    else:
+        events = [_in_one_line(body)]
+    if len(events) > MAX_EVENTS:
+        raise _too_many()
+    return events
+
+
+def _too_many() -> Refused:
+    message = f"more than {MAX_EVENTS:,} events"
+    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many", message, "send fewer at a time")
+
+
+async def take_events(events: list[bytes], settings: Settings, writer: Writer) -> dict[str, Any]:
+    """Check events, write the good ones, and say which were refused.
+
+    Args:
+        events: one text each.
+        settings: the installation.
+        writer: the way to Kafka.
+
+    Returns:
+        the body of the answer: `accepted`, `refused_count`, and `refused` with index, reason, message and fix.
+
+    Raises:
+        TransportError: Kafka did not ack all of them; some may count nevertheless.
+    """
+    good: list[Message] = []
+    refused: list[dict[str, Any]] = []
+    refused_count = 0
+    now_ms = time.time_ns() // 1_000_000
+    for index, event in enumerate(events):
+        if not event.strip():
+            continue
+        try:
+            good.append(_checked(event, now_ms, settings.future_ms))
+        except DecodeError as error:
+            metrics.BAD_EVENTS.labels(error.reason).inc()
+            refused_count += 1
+            if len(refused) < LISTED_REFUSALS:
+                message = error.message[:MAX_MESSAGE_CHARS]
+                refused.append({"index": index, "reason": error.reason, "message": message, "fix": error.fix})
+    if good:
+        await writer.send(good)
+        for sent in good:
+            metrics.EVENTS.labels(sent.topic).inc()
+    return {"ok": not refused_count, "accepted": len(good), "refused_count": refused_count, "refused": refused}
+
+
+def _checked(event: bytes, now_ms: int, future_ms: int) -> Message:
+    """One event as a record for its topic.
+
+    Raises:
+        DecodeError: what ingest would put among the dead letters.
+    """
+    if _is_migration(event):
+        decode_migration(event, now_ms, future_ms)
+        return Message("migrations", b"", event)
+    decode_telemetry(event, now_ms, future_ms)
+    # The subject is the key, so that one subject's events stay in order, as with the SDK.
+    return Message("telemetry", _subject(event), event)
+
+
+def _is_migration(event: bytes) -> bool:
+    try:
+        return _looking.decode(event).event_type is not msgspec.UNSET
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False  # not an object: whichever decoder looks at it says what is wrong
+
+
+def _subject(event: bytes) -> bytes:
+    try:
+        return (_keying.decode(event).subject or "").encode()
+    except (msgspec.MsgspecError, UnicodeError):
+        return b""  # a subject that is no text: the event counts, its partition does not matter
+
+
+def _in_one_line(event: bytes) -> bytes:
+    """JSON without line breaks, which ingest reads fastest; left as it is when it is not JSON."""
+    if b"\n" not in event:
+        return event
+    try:
+        return msgspec.json.format(event, indent=-1)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return event
