@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.core.outputs import RolloutStatus
-from guardian.errors import GuardianError
-from guardian.kafka.clients import Client, read_compacted, running, transport_error
+from guardian.core.text import duration_text
+from guardian.errors import DecodeError, GuardianError
+from guardian.kafka.clients import Client, read_compacted, read_newest, running, transport_error
 from guardian.kafka.settings import Settings
 from guardian.wire.outputs import decode_status
 
 T = TypeVar("T")
 
+SILENT_BEATS = 3
+"""So many missing beats, and a status may be old."""
 REACH_S = 10.0
 """How long a command waits for Kafka before it says that nobody answers."""
 
@@ -70,13 +76,60 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+@dataclass(frozen=True)
+class Present:
+    """What stands on the compacted topics now.
+
+    Args:
+        statuses: the newest status of every rollout, by flag, in alphabetical order.
+        unreadable: flags whose status this version cannot read.
+        beat_age_s: seconds since the last beat of the partition that has been silent longest; None before any beat.
+    """
+
+    statuses: dict[str, RolloutStatus]
+    unreadable: list[str]
+    beat_age_s: float | None
+
+    def warnings(self) -> list[str]:
+        """Return what a person who reads the statuses must know about them."""
+        found = []
+        if self.beat_age_s is None:
+            found.append("no sign of guardian yet: is `guardian run` alive?")
+        elif self.beat_age_s > SILENT_BEATS * BEAT_SECONDS:
+            silence = duration_text(round(self.beat_age_s) * 1_000)
+            found.append(
+                f"guardian has been silent for {silence}: what stands here may be old; is `guardian run` alive?"
+            )
+        if self.unreadable:
+            found.append(f"written by another version, not shown: {', '.join(self.unreadable[:10])}")
+        return found
+
+
 async def read_statuses(settings: Settings) -> dict[str, RolloutStatus]:
-    """Return the newest status of every rollout, by flag, in alphabetical order.
+    """Return the newest status of every rollout that this version can read, by flag, in alphabetical order.
+
+    Raises:
+        TransportError: Kafka did not answer in time.
+    """
+    return (await read_present(settings)).statuses
+
+
+async def read_present(settings: Settings) -> Present:
+    """Return the statuses, and how fresh they can be at all.
 
     Raises:
         TransportError: Kafka did not answer in time.
     """
     async with reaching(settings):
-        newest = await read_compacted(settings, "rollouts")
-    statuses = [decode_status(record.value) for record in newest.values() if record.value is not None]
-    return {status.state.flag: status for status in sorted(statuses, key=lambda status: status.state.flag)}
+        newest, flags = await asyncio.gather(read_compacted(settings, "rollouts"), read_newest(settings, "flags"))
+    statuses: dict[str, RolloutStatus] = {}
+    unreadable: list[str] = []
+    for key in sorted(newest):
+        try:
+            status = decode_status(newest[key].value)
+            statuses[status.state.flag] = status
+        except DecodeError:
+            unreadable.append(key.decode(errors="replace"))
+    beats_ms = [record.timestamp for (key, _), record in flags.items() if key == BEAT_KEY.encode()]
+    beat_age_s = max(time.time() - min(beats_ms) / 1_000, 0.0) if beats_ms else None
+    return Present(statuses, unreadable, beat_age_s)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console, RenderableType
+from rich.markup import escape
 
 _PIPE_WIDTH = 200
 """Columns when nobody watches: a table in a pipe must not be cut at 80."""
@@ -32,6 +33,12 @@ def print_page(page: RenderableType) -> None:
         console.print(page)
     for line in captured.get().splitlines():
         print(line.rstrip())
+
+
+def print_warnings(texts: list[str]) -> None:
+    """Print what a person must know beside the answer, to stderr."""
+    for text in texts:
+        notes().print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from guardian.cli.options import Json, KafkaOptions
-from guardian.cli.reading import finish, read_statuses
-from guardian.cli.screen import notes, print_json, print_page
+from guardian.cli.reading import finish, read_present
+from guardian.cli.screen import notes, print_json, print_page, print_warnings
 from guardian.cli.views import list_table
 from guardian.core.words import Phase
 
@@ -17,11 +17,13 @@ Archived = Annotated[bool, typer.Option("--archived", help="Show archived rollou
 
 def list_(kafka: KafkaOptions, archived: Archived = False, as_json: Json = False) -> None:
     """List every rollout: phase, step, weight, and why it stands there."""
-    found = finish(read_statuses(kafka.load()))
-    shown = [status for status in found.values() if archived or status.state.phase is not Phase.ARCHIVED]
+    present = finish(read_present(kafka.load()))
+    shown = [one for one in present.statuses.values() if archived or one.state.phase is not Phase.ARCHIVED]
     if as_json:
-        print_json({"rollouts": shown})
-    elif shown:
+        print_json({"rollouts": shown, "beat_age_s": present.beat_age_s})
+        return
+    print_warnings(present.warnings())
+    if shown:
         print_page(list_table(shown))
     else:
         notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")

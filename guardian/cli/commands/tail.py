@@ -12,11 +12,13 @@ from rich.markup import escape
 
 from guardian.cli.options import Json, KafkaOptions, flag_name
 from guardian.cli.reading import finish
-from guardian.cli.screen import answers, print_json
+from guardian.cli.screen import answers, notes, print_json
 from guardian.cli.views import time_text
 from guardian.core.events import BEAT_KEY
 from guardian.core.text import weight_text
+from guardian.errors import DecodeError
 from guardian.kafka.clients import follow
+from guardian.kafka.keeper import KEPT_HEADER
 from guardian.kafka.settings import Settings
 from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback
 
@@ -58,8 +60,11 @@ class _Shown:
 
     def take(self, key: str, value: bytes | None) -> bool:
         """Print one record; return whether more are wanted."""
-        document = {"deleted": True} if value is None else json.loads(value)
-        self._show(key, document, value or b"")
+        try:
+            document = {"deleted": True} if value is None else json.loads(value)
+            self._show(key, document, value or b"")
+        except (DecodeError, ValueError) as error:
+            notes().print(f"a record of {key!r} that this version cannot read: {error}", soft_wrap=True, markup=False)
         self._left -= 1
         return self._left != 0
 
@@ -71,6 +76,8 @@ async def _follow(settings: Settings, what: Topic, flag: str | None, shown: _Sho
         key = (record.key or b"").decode(errors="replace")
         if key == BEAT_KEY or (flag is not None and flag not in (key, key.split("/", 1)[0])):
             continue
+        if not from_beginning and any(name == KEPT_HEADER for name, _ in record.headers):
+            continue  # not news: the embedded broker's keeper has written it again
         if not shown.take(key, record.value):
             return
 
