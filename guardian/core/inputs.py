@@ -126,7 +126,7 @@ class Command(Struct):
 
     Args:
         id: the sender's id; answers carry it.
-        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve or archive.
+        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug or metric.
         flag: the flag's name, `*` for all.
         actor: who.
         reason: why, in words.
@@ -134,6 +134,8 @@ class Command(Struct):
         spec: the rollout document for `apply`, as JSON.
         to: the target of `rollback`: `zero` (default), `previous`, or a step's name.
         epoch: raised by the emergency path only; decide adopts it.
+        name: the figure that `metric` sets.
+        value: what it is set to; null for every other command.
     """
 
     id: str
@@ -145,6 +147,8 @@ class Command(Struct):
     spec: dict[str, Any] | None = None
     to: str = ""
     epoch: int = 0
+    name: str = ""
+    value: float | None = None
 
 
 class Source(Struct, array_like=True, frozen=True):

@@ -52,13 +52,17 @@ class Evidence(Struct, frozen=True):
     Args:
         metric: what was looked at, empty when no metric was.
         value: what was found, in the metric's unit; None without data.
-        limit: what it was compared with.
+        limit: what it was compared with; a multiple when there is a reference.
         op: how.
         n: requests that `value` rests on.
         needed: requests needed for a judgement.
         window_start_ms, window_end_ms: event time, half open.
         held_ms, hold_ms: for how long it has been so, and for how long it must be.
         partition, offset: the input record that completed the evidence.
+        reference: what the limit is a multiple of, in the metric's unit; None when the limit stands alone.
+        reference_n: requests that the reference rests on; 0 for a declared one.
+        against: `control`, `baseline` or `past`; empty when the limit stands alone.
+        service: the service that was looked at; empty when the figures are an arm's.
     """
 
     metric: str = ""
@@ -73,6 +77,10 @@ class Evidence(Struct, frozen=True):
     hold_ms: int = 0
     partition: int = -1
     offset: int = -1
+    reference: Number | None = None
+    reference_n: int = 0
+    against: str = ""
+    service: str = ""
 
 
 class Verdict(Struct, frozen=True):
@@ -130,6 +138,9 @@ class RolloutStatus(Struct, frozen=True):
         late_count: events too late for their buckets, in this attempt.
         stale_version_count: events decided by an older flag version, not counted, in this attempt.
         evidence_from_ms: event time from which windows are filled without a gap; 0 for always.
+        baseline: what rules compare with as the baseline, as a sentence; empty when none does.
+        live_count: instances that were heard of in the last minute.
+        behind: instances and services that still serve an older flag document, at most 20.
     """
 
     state: FlagState
@@ -154,6 +165,9 @@ class RolloutStatus(Struct, frozen=True):
     late_count: int = 0
     stale_version_count: int = 0
     evidence_from_ms: int = 0
+    baseline: str = ""
+    live_count: int = 0
+    behind: list[str] = field(default_factory=list)
 
 
 class Decision(Struct, frozen=True):

@@ -12,6 +12,7 @@ from guardian.core.words import Action, Severity
 DEFAULT_MIN_SAMPLES: Final = 100
 DEFAULT_OVER_MS: Final = 60_000
 DEFAULT_SETTLE_MS: Final = 15_000
+DEFAULT_BASELINE_WINDOW_MS: Final = 86_400_000
 GATE_TIMEOUT_BAKES: Final = 3
 
 CANARY_LADDER_BP: Final = (100, 500, 1_000, 2_500, 5_000, 10_000)
@@ -31,6 +32,18 @@ class Unit(StrEnum):
     RATE = "rate"  # 0..1
     LATENCY_MS = "ms"
     COUNT = "count"
+    BYTES = "bytes"
+    NUMBER = "number"  # whatever the application means by it
+
+
+class Origin(StrEnum):
+    """Where a metric's numbers come from."""
+
+    REQUESTS = "requests"  # outcomes and latencies of an arm
+    FIGURES = "figures"  # named sums of an arm: dual runs, migrations, the events' own metrics
+    GAUGES = "gauges"  # of a service: heartbeats and gauge events
+    HEARTBEATS = "heartbeats"  # of a service: for how long it has been silent
+    PEOPLE = "people"  # reported bugs
 
 
 class Metric(Struct, frozen=True):
@@ -41,12 +54,16 @@ class Metric(Struct, frozen=True):
         unit: what its numbers are.
         outcomes: the outcomes that it counts (rates and counts); empty for latency.
         quantile: 0..1 for a latency percentile, None for a mean or another unit.
+        origin: where its numbers come from.
+        key: the figure or gauge that is looked at; empty for another origin.
     """
 
     name: str
     unit: Unit
     outcomes: tuple[str, ...] = ()
     quantile: float | None = None
+    origin: Origin = Origin.REQUESTS
+    key: str = ""
 
 
 _BAD: Final = ("error", "timeout", "crash", "hang")
@@ -70,9 +87,33 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("p95_latency", Unit.LATENCY_MS, quantile=0.95),
         Metric("p99_latency", Unit.LATENCY_MS, quantile=0.99),
         Metric("p999_latency", Unit.LATENCY_MS, quantile=0.999),
+        Metric("mismatch_rate", Unit.RATE, origin=Origin.FIGURES, key="mismatch"),
+        Metric("mismatch_count", Unit.COUNT, origin=Origin.FIGURES, key="mismatch"),
+        Metric("migration_failure_rate", Unit.RATE, origin=Origin.FIGURES, key="migration_failure"),
+        Metric("fallback_rate", Unit.RATE, origin=Origin.FIGURES, key="fallback"),
     )
 }
-"""Every metric that this version acts on. error_rate = (error + timeout + crash + hang) / all."""
+"""Every metric that is made of events. error_rate = (error + timeout + crash + hang) / all."""
+
+MEMORY: Final = Metric("memory", Unit.BYTES, origin=Origin.GAUGES, key="memory_bytes")
+CPU: Final = Metric("cpu", Unit.RATE, origin=Origin.GAUGES, key="cpu_pct")
+SILENCE: Final = Metric("silence", Unit.LATENCY_MS, origin=Origin.HEARTBEATS)
+BUG_COUNT: Final = Metric("bug_count", Unit.COUNT, origin=Origin.PEOPLE)
+OTHER_METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in (MEMORY, CPU, BUG_COUNT, SILENCE)}
+"""Metrics of services and of people: no event of an arm carries them."""
+
+NAMED_PREFIX: Final = "metric:"
+"""Before the name of a figure that events or operators name, so that it is never taken for one of guardian's own."""
+
+
+def named_metric(name: str) -> Metric:
+    """Return the metric of a figure that the events' `metrics` name, or that an operator sets."""
+    return Metric(name, Unit.NUMBER, origin=Origin.FIGURES, key=f"{NAMED_PREFIX}{name}")
+
+
+def named_gauge(name: str) -> Metric:
+    """Return the metric of a gauge by its name in heartbeats and gauge events."""
+    return Metric(name, Unit.NUMBER, origin=Origin.GAUGES, key=name)
 
 
 class Op(StrEnum):
@@ -84,16 +125,28 @@ class Op(StrEnum):
     AT_MOST = "<="
 
 
+class Against(StrEnum):
+    """What a metric is compared with; of all but NONE the limit is a multiple."""
+
+    NONE = "none"  # the limit itself
+    CONTROL = "control"  # the other arm's figures of the same time
+    BASELINE = "baseline"  # control's own past; a gauge's: its service's own past
+    PAST = "past"  # the same figures a period before; the limit is the growth
+
+
 class Rule(Struct, frozen=True):
     """A comparison in the trigger language, such as `error_rate > 5% for 5 minutes`.
 
     Args:
         text: as the person wrote it.
-        metric: what is looked at: the candidate's, any assignment.
+        metric: what is looked at: the candidate's, any assignment (against control: assignment `split` only).
         op: the comparison.
-        limit: 0..1 for a rate, milliseconds for a latency, a number for a count.
+        limit: 0..1 for a rate, milliseconds for a latency, a number for a count; a ratio against control or baseline;
+            the growth in a period against the past, 0.1 for 10 %.
         over_ms: the trailing window; 0 means since the step began (`per step`, or a gate without `over`).
         hold_ms: for how long every evaluation must be true; 0 for at once.
+        against: what the limit is a multiple of.
+        period_ms: how far back the past lies; 0 unless it is compared with.
     """
 
     text: str
@@ -102,6 +155,19 @@ class Rule(Struct, frozen=True):
     limit: float
     over_ms: int
     hold_ms: int = 0
+    against: Against = Against.NONE
+    period_ms: int = 0
+
+    def bound(self, reference: float | None) -> float | None:
+        """Return what the metric's value is compared with, None when that takes a reference and there is none.
+
+        A reference of zero bounds at zero: the first error above it crosses any multiple.
+        """
+        if self.against is Against.NONE:
+            return self.limit
+        if reference is None:
+            return None
+        return reference * (1 + self.limit if self.against is Against.PAST else self.limit)
 
     @property
     def per_step(self) -> bool:
@@ -209,6 +275,9 @@ class RolloutSpec(Struct, frozen=True):
         env_prefix: overrides are read from `<env_prefix>_<FLAG>`; empty for `FLAG` alone.
         settle_ms: event time after a flag change in which events without a flag version do not count.
         count_telemetry: `sources` names telemetry, or says nothing: requests count.
+        baseline: declared figures of control, or of the services, by metric name, in the metric's unit.
+        baseline_window_ms: how much of control's past before the first step makes the baseline.
+        assume_split: events that do not say why the subject got its variant count as split.
     """
 
     flag: str
@@ -225,3 +294,11 @@ class RolloutSpec(Struct, frozen=True):
     env_prefix: str = ""
     settle_ms: int = DEFAULT_SETTLE_MS
     count_telemetry: bool = True
+    baseline: dict[str, float] = field(default_factory=dict)
+    baseline_window_ms: int = DEFAULT_BASELINE_WINDOW_MS
+    assume_split: bool = False
+
+    def rules(self) -> list[Rule]:
+        """Return every rule of the rollout: triggers, and triggers and gates of its steps."""
+        owners = [self.triggers, *(items for step in self.steps for items in (step.gates, step.triggers))]
+        return [item.rule for items in owners for item in items]

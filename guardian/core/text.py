@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from guardian.core.rollout import Unit
@@ -10,6 +11,7 @@ from guardian.core.rollout import Unit
 NO_VALUE: Final = "no data"
 _SHOWN_DIGITS: Final = 3
 _MAX_DECIMALS: Final = 9
+_UNITS_BYTES: Final = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _UNITS_MS: Final = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 
 
@@ -70,18 +72,34 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.2f}"
 
 
+def bytes_text(amount: float) -> str:
+    """Return an amount of memory with three digits: `810MB`, `1.91GB`; a kilobyte is 1,000 bytes."""
+    for unit, size in _UNITS_BYTES:
+        if abs(amount) >= size:
+            return f"{_decimal(amount / size, _decimals_of(amount / size))}{unit}"
+    return f"{_decimal(amount, 0)}B"
+
+
+def number_text(number: float) -> str:
+    """Return a number whose unit only its owner knows, with three digits: `4.21`, `0.0031`, `12,400`."""
+    return count_text(number) if float(number).is_integer() else _decimal(number, _decimals_of(abs(number)))
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a multiple: `2x`, `1.05x`."""
+    return f"{_decimal(ratio, 4)}x"
+
+
 def value_text(unit: Unit, value: float | None) -> str:
     """Return a metric's value in its unit.
 
     Args:
         unit: the metric's.
-        value: in that unit (0..1 for a rate, milliseconds for a latency); None without data.
+        value: in that unit (0..1 for a rate, milliseconds, bytes); None without data.
     """
     if value is None:
         return NO_VALUE
-    if unit is Unit.RATE:
-        return rate_text(value)
-    return latency_text(value) if unit is Unit.LATENCY_MS else count_text(value)
+    return _IN_UNIT[unit](value)
 
 
 def _decimals_of(amount: float) -> int:
@@ -95,3 +113,12 @@ def _decimal(amount: float, decimals: int) -> str:
     """A plain decimal number without trailing zeros."""
     text = f"{amount:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_IN_UNIT: Final[dict[Unit, Callable[[float], str]]] = {
+    Unit.RATE: rate_text,
+    Unit.LATENCY_MS: latency_text,
+    Unit.COUNT: count_text,
+    Unit.BYTES: bytes_text,
+    Unit.NUMBER: number_text,
+}

@@ -7,19 +7,21 @@ A window takes every bucket that begins inside it, so its far border is exact to
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct, field
 
 from guardian.core.histogram import NO_BINS, Bins, bins_from, sum_of
 from guardian.core.inputs import Bucket
+from guardian.core.sums import Sums, added, sums_of
 
 TIERS: Final = ((1, 120), (10, 1_200), (60, 7_200), (900, 604_800))
 """(width, age up to which buckets of that width are kept), seconds."""
 LEAD_S: Final = 60
 """Beyond so much ahead of the watermark, buckets grow coarse as if it had followed: a silent source holds it back."""
 MAX_BIN_ENTRIES: Final = 80_000
-"""Latency bins in all buckets of a series; beyond it buckets grow coarse sooner, so that a snapshot stays small."""
+"""Latency bins in all buckets of a rollout; beyond it buckets grow coarse sooner, so that a snapshot stays small."""
 MAX_PRESSURE: Final = 7
 
 OUTCOMES: Final = ("ok", "error", "timeout", "crash", "hang")
@@ -34,17 +36,24 @@ class Tally(Struct):
         counts: requests by outcome, in the order of OUTCOMES.
         latency_n, latency_sum_us: requests with a latency, and their sum in microseconds.
         bins: requests by bin of the latency histogram.
+        sums: named figures, each [how many, their sum]; only those that a rule looks at.
     """
 
     counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0])
     latency_n: int = 0
     latency_sum_us: int = 0
     bins: Bins = NO_BINS
+    sums: Sums = field(default_factory=dict)
 
     @property
     def n(self) -> int:
         """All requests."""
         return sum(self.counts)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing was counted."""
+        return not self.n and not self.sums
 
     def count(self, outcomes: tuple[str, ...]) -> int:
         """Return the requests that ended in one of these outcomes."""
@@ -64,15 +73,20 @@ class Tally(Struct):
         self.latency_n += other.latency_n
         self.latency_sum_us += other.latency_sum_us
         self.bins = sum_of((self.bins, other.bins))
+        if other.sums:
+            self.sums = added((self.sums, other.sums))
 
 
-def tally_of(bucket: Bucket, *, count_telemetry: bool = True, count_migrations: bool = False) -> Tally:
+def tally_of(
+    bucket: Bucket, *, count_telemetry: bool = True, count_migrations: bool = False, tracked: Collection[str] = ()
+) -> Tally:
     """Return what a bucket of an input batch counts for.
 
     Args:
         bucket: telemetry, migrations, or both.
         count_telemetry: `sources` names telemetry, or says nothing: requests count.
         count_migrations: `sources` names migrations: success and fallback count as ok, failure as error.
+        tracked: the named figures that a rule looks at.
     """
     tally = Tally()
     if count_telemetry:
@@ -84,6 +98,8 @@ def tally_of(bucket: Bucket, *, count_telemetry: bool = True, count_migrations: 
     if count_migrations if bucket.migrations else count_telemetry:
         tally.latency_n, tally.latency_sum_us = bucket.latency_n, bucket.latency_sum_us
         tally.bins = bins_from(bucket.bins, bucket.bin_counts)
+    if tracked:
+        tally.sums = sums_of(bucket, tracked)
     return tally
 
 
@@ -93,20 +109,22 @@ def is_late(second: int, watermark_s: int) -> bool:
 
 
 class Series(Struct):
-    """The candidate's buckets, sparse, newest tier first.
+    """An arm's buckets, sparse, newest tier first.
 
     Args:
         keep_s: how far back any rule looks; older buckets are dropped.
         tiers: per tier of TIERS: bucket start (Unix second) -> tally.
         newest_s: the newest second with a request, 0 without any.
         pressure: how often the ages of the fine tiers, and the width of the coarsest, were halved and doubled
-            to keep to MAX_BIN_ENTRIES; 0 for every series whose latencies are not spread absurdly.
+            to keep to `max_bins`; 0 for every series whose latencies are not spread absurdly.
+        max_bins: its share of MAX_BIN_ENTRIES, when a rollout keeps several.
     """
 
     keep_s: int
     tiers: list[dict[int, Tally]] = field(default_factory=lambda: [{} for _ in TIERS])
     newest_s: int = 0
     pressure: int = 0
+    max_bins: int = MAX_BIN_ENTRIES
 
     def add(self, second: int, tally: Tally, watermark_s: int) -> bool:
         """Add to the bucket of this second.
@@ -126,7 +144,7 @@ class Series(Struct):
     def roll(self, watermark_s: int) -> None:
         """Fold what has grown old into the coarser tiers, and drop what no rule looks back to."""
         self._fold(watermark_s)
-        while self.pressure < MAX_PRESSURE and self._bin_entries() > MAX_BIN_ENTRIES:
+        while self.pressure < MAX_PRESSURE and self._bin_entries() > self.max_bins:
             self.pressure += 1
             self._fold(watermark_s)
 
@@ -171,6 +189,7 @@ class Series(Struct):
             sum([tally.latency_n for tally in taken]),
             sum([tally.latency_sum_us for tally in taken]),
             sum_of([tally.bins for tally in taken]) if latency else NO_BINS,
+            added([tally.sums for tally in taken]),
         )
 
     @property

@@ -89,6 +89,11 @@ class Reason(StrEnum):
     REFUSED_WAIT = "REFUSED_WAIT"  # rolled back: not resolved, or not waited long enough
     REFUSED_TARGET = "REFUSED_TARGET"  # no such step, or not below the present one
     UNCHANGED = "UNCHANGED"  # the same revision, or already there
+    # of a judged comparison
+    NO_CONTROL = "NO_CONTROL"  # everybody has the candidate: there is nothing to compare with
+    BASELINE_TOO_SMALL = "BASELINE_TOO_SMALL"  # too little of the past was kept before the first step
+    # of a flag change
+    EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
 
 
 class Action(StrEnum):

@@ -86,7 +86,7 @@ def spec(*steps: Step, flag: str = FLAG, revision: str = "r1", **fields: Any) ->
 
 
 def document_of(declared: RolloutSpec) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(declared)
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(declared))
     return document
 
 

@@ -229,10 +229,8 @@ def test_a_new_attempt_needs_a_person_and_the_wait() -> None:
     scene.command("rollback")
     refused = scene.command("start")
     assert refused.reason.value == "REFUSED_WAIT"
-    assert (
-        refused.text
-        == "a new attempt still needs a person to resolve the rollback: guardian resolve pricing; 1m of the wait after a rollback"
-    )  # noqa: E501
+    needs = "a person to resolve the rollback: guardian resolve pricing; 1m of the wait after a rollback"
+    assert refused.text == f"a new attempt still needs {needs}"
     scene.command("resolve")
     scene.seconds(59)
     assert scene.command("start").reason.value == "REFUSED_WAIT"
