@@ -1,0 +1,140 @@
+"""Exactly once: a range of a source partition counts whole and once; a broken protocol stops promotions, loudly."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardian.core.inputs import Batch, Cell, Command, Source
+from guardian.core.outputs import Alert
+from guardian.core.words import Severity
+from tests.core.scenes import ANN, COMMANDS, FLAG, TELEMETRY, Scene, bucket, spec, step
+
+OTHER_PARTITION = Source("telemetry", "id-1", 1)
+MIGRATIONS = Source("migrations", "id-3", 0)
+RECREATED = Source("telemetry", "id-9", 0)
+
+
+def range_of(scene: Scene, start: int, end: int, source: Source = TELEMETRY) -> Batch:
+    """One ok request for each offset of [start, end)."""
+    seen = bucket(scene.t // 1_000 - 1, ok=end - start)
+    return Batch(source, start, end, [Cell(FLAG, scene.flag().version, "on", "split", buckets=[seen])])
+
+
+def total(scene: Scene) -> int:
+    return scene.state().totals.get("on", 0)
+
+
+def scene_with_a_long_step() -> Scene:
+    return Scene(spec(step("only", 500, bake_s=3), step("full", 10_000)))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.data())
+@settings(deadline=None, max_examples=60)
+def test_totals_are_exact_whatever_is_repeated(lengths: list[int], data: st.DataObject) -> None:
+    scene = scene_with_a_long_step()
+    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    ranges = list(zip([0, *ends[:-1]], ends, strict=True))
+    for i, (start, end) in enumerate(ranges):
+        scene.feed(range_of(scene, start, end))
+        for again in data.draw(st.lists(st.integers(0, i), max_size=3)):
+            scene.feed(range_of(scene, *ranges[again]))
+    assert total(scene) == sum(lengths)
+    assert scene.alerts() == []
+
+
+def test_a_repeated_batch_repeats_none_of_its_commands() -> None:
+    scene = scene_with_a_long_step()
+    promote = Batch(COMMANDS, 500, 501, commands=[Command("c-1", "promote", FLAG, ANN)])
+    scene.feed(promote)
+    assert scene.where == "progressing full 10000"
+    assert scene.feed(promote) == []
+    assert scene.where == "progressing full 10000"
+
+
+def test_source_partitions_are_independent() -> None:
+    scene = scene_with_a_long_step()
+    for source in (TELEMETRY, OTHER_PARTITION, MIGRATIONS):
+        scene.feed(range_of(scene, 0, 10, source))
+    scene.feed(range_of(scene, 10, 20, OTHER_PARTITION))
+    scene.feed(range_of(scene, 0, 10, MIGRATIONS))
+    assert total(scene) == 40
+
+
+def test_a_range_that_retention_took_leaves_a_gap_that_is_no_fault_of_the_protocol() -> None:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 10))
+    scene.feed(range_of(scene, 50, 60))
+    assert total(scene) == 20
+    assert scene.alerts() == []
+
+
+def test_a_range_that_straddles_what_is_applied_is_not_applied_and_freezes_promotions() -> None:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 10))
+    scene.feed(range_of(scene, 5, 15))
+    assert total(scene) == 10
+    (alert,) = scene.all(Alert)
+    assert alert.severity is Severity.CRITICAL
+    assert "[5, 15) straddles 10" in alert.text
+    scene.feed(range_of(scene, 8, 18))
+    assert len(scene.all(Alert)) == 1, "said once"
+    scene.seconds(10)
+    assert scene.where == "progressing only 500"
+    assert "straddles" in scene.status().missing[0]
+    scene.feed(range_of(scene, 10, 20))
+    assert total(scene) == 20
+
+
+def test_a_recreated_topic_stops_its_partition_with_an_alert() -> None:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 10))
+    scene.feed(range_of(scene, 0, 10, RECREATED))
+    scene.feed(range_of(scene, 10, 20, RECREATED))
+    scene.feed(range_of(scene, 0, 10, OTHER_PARTITION))
+    assert total(scene) == 20
+    (alert,) = scene.all(Alert)
+    assert "telemetry/0 was recreated: its id was id-1, now it is id-9" in alert.text
+    scene.seconds(10)
+    assert scene.where == "progressing only 500"
+
+
+def test_rubbish_takes_its_offset_and_changes_nothing() -> None:
+    scene = scene_with_a_long_step()
+    before = scene.flag()
+    offset = scene.engine.next_offset
+    assert scene.feed(None) == []
+    assert (scene.engine.next_offset, scene.flag()) == (offset + 1, before)
+
+
+def test_cells_of_unknown_flags_are_passed_over() -> None:
+    scene = scene_with_a_long_step()
+    assert scene.batch(Cell("nobody", 0, "on", "split", buckets=[bucket(1, ok=5)])) == []
+    assert scene.engine.rollout_count == 1
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 6), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=40)
+def test_any_split_into_batches_and_any_order_within_one_judges_the_same(
+    oks: list[int], parts: int, chance: object
+) -> None:
+    def lived(*, split: bool) -> Scene:
+        scene = scene_with_a_long_step()
+        scene.t += 5_000
+        version = scene.flag().version
+        cells = [Cell(FLAG, version, "on", "split", service=f"s{i}",
+                      buckets=[bucket(scene.t // 1_000 - i % 4, ok=ok, latency_ms=[ok * 10.0])])
+                 for i, ok in enumerate(oks)]  # fmt: skip
+        if split:
+            chance.shuffle(cells)  # type: ignore[attr-defined]
+            for i in range(parts):
+                scene.batch(*cells[i::parts])
+        else:
+            scene.batch(*cells)
+        scene.seconds(2)
+        return scene
+
+    whole, split = lived(split=False), lived(split=True)
+    assert split.state().series == whole.state().series
+    assert split.state().step_tallies == whole.state().step_tallies
+    assert (split.where, split.status().figures) == (whole.where, whole.status().figures)
