@@ -103,9 +103,8 @@ def _print_decision(key: str, document: dict[str, Any], value: bytes) -> None:
     moved = weight_text(decision.weight_bp)
     if decision.from_weight_bp != decision.weight_bp:
         moved = f"{weight_text(decision.from_weight_bp)} -> {moved}"
-    by = f" by {escape(decision.actor.name)}" if decision.command else ""
     refused = "" if decision.accepted or not decision.command else " [red]refused[/]"
-    text = f"{decision.outcome} {decision.reason}{refused}: {escape(decision.text)} \\[{decision.phase}, {moved}]{by}"
+    text = f"{decision.outcome} {decision.reason}{refused}: {escape(decision.text)} \\[{decision.phase}, {moved}]"
     _line(decision.at_ms, decision.flag, text)
 
 
@@ -125,8 +124,7 @@ def _print_rollback(key: str, document: dict[str, Any], value: bytes) -> None:
     """When, from where to where, why."""
     rollback = decode_rollback(value)
     moved = f"{weight_text(rollback.from_weight_bp)} -> {weight_text(rollback.to_weight_bp)}"
-    cause = f"trigger {escape(rollback.trigger)}" if rollback.trigger else f"by {escape(rollback.actor.name)}"
-    _line(rollback.at_ms, rollback.flag, f"{rollback.reason} {moved}, {cause}: {escape(rollback.text)}")
+    _line(rollback.at_ms, rollback.flag, f"{rollback.reason} {moved}: {escape(rollback.text)}")
 
 
 def _line(at_ms: int, flag: str, markup: str) -> None:
