@@ -13,6 +13,7 @@ from openfeature.flag_evaluation import Reason
 from guardian.core.events import SPLIT_VARIABLE, Assignment
 from guardian.core.split import split_of
 from guardian.sdk.document import FlagDocument
+from guardian.sdk.rules import Rule
 
 OPT_ATTRIBUTE: Final = "guardian_opt"
 """The context attribute by which a call opts in (`"in"`) or out (`"out"`); anything else is no opinion."""
@@ -88,13 +89,12 @@ def _without_override(document: FlagDocument, key: str | None, attributes: Mappi
         reason = _DEFAULT if document.rule_fault or not document.default_variant else _STATIC
         return Answer(document.default_variant or None, reason, Assignment.DEFAULT, document.rule_fault)
     try:
-        return _targeted(document, key, attributes)
+        return _targeted(document, document.rule, key, attributes)
     except Exception as error:  # an attribute may be any object, and raise when it is compared
         return _defaulted(document, f"{type(error).__name__}: {error}")
 
 
-def _targeted(document: FlagDocument, key: str | None, attributes: Mapping[str, Any]) -> Answer:
-    assert document.rule is not None
+def _targeted(document: FlagDocument, rule: Rule, key: str | None, attributes: Mapping[str, Any]) -> Answer:
     split = split_of(document.salt, str(key)) if key else None
     context: dict[str, Any] = {}
     if not document.split_only:
@@ -103,28 +103,26 @@ def _targeted(document: FlagDocument, key: str | None, attributes: Mapping[str, 
         context.pop(SPLIT_VARIABLE, None)
     if split is not None:
         context[SPLIT_VARIABLE] = split
-    variant = _variant_name(document.rule.run(context))
+    variant = _variant_name(rule.run(context))
     if variant is None:
         if not document.default_variant:
             return Answer(None, _DEFAULT, Assignment.DEFAULT)
         variant = document.default_variant
     elif variant not in document.variants:
         return _defaulted(document, f"the targeting names {variant[:64]!r}, which is not a variant")
-    assignment = _assignment(document, variant, context)
+    assignment = _assignment(document, rule, variant, context)
     return Answer(variant, _REASONS[assignment], assignment)
 
 
-def _assignment(document: FlagDocument, variant: str, context: dict[str, Any]) -> Assignment:
+def _assignment(document: FlagDocument, rule: Rule, variant: str, context: dict[str, Any]) -> Assignment:
     """Why: found by asking the same rule as if the subject had the lowest, and no, share in the split."""
     known = SPLIT_VARIABLE in context
     if document.split_only:
         return Assignment.SPLIT if known else Assignment.DEFAULT
-    assert document.rule is not None
-    run = document.rule.run
     if variant == document.candidate:
-        always = _variant_name(run({**context, SPLIT_VARIABLE: _SPLITS})) == variant
+        always = _variant_name(rule.run({**context, SPLIT_VARIABLE: _SPLITS})) == variant
         return Assignment.ALLOW if always else Assignment.SPLIT
-    if _variant_name(run({**context, SPLIT_VARIABLE: 0})) == variant:
+    if _variant_name(rule.run({**context, SPLIT_VARIABLE: 0})) == variant:
         return Assignment.OUTSIDE
     return Assignment.SPLIT if known else Assignment.DEFAULT
 

@@ -14,8 +14,7 @@ from guardian.kafka.embedded import EmbeddedBroker
 from guardian.wire.events import decode_migration, decode_telemetry
 from tests.brokers import settings_for
 from tests.sdk.documents import written
-from tests.sdk.test_provider import guardian
-from tests.sdk.test_telemetry import arrived
+from tests.sdk.scenes import arrived, guardian
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,8 +22,7 @@ from guardian.wire.events import decode_telemetry
 from tests.brokers import settings_for
 from tests.eventually import eventually
 from tests.sdk.documents import written
-from tests.sdk.test_provider import closed_port, guardian
-from tests.sdk.test_telemetry import arrived
+from tests.sdk.scenes import arrived, closed_port, guardian
 
 ROOT = Path(__file__).parents[2]
 CART = {"customer": "u-1", "lines": [{"sku": "tea", "cents": 300, "count": 3}]}

@@ -17,7 +17,7 @@ from guardian.kafka.settings import Settings
 from guardian.sdk import configure, dropped_migration_events, flush_migration_events, log_migration_event, migrations
 from guardian.wire.events import decode_migration
 from tests.brokers import settings_for
-from tests.sdk.test_telemetry import arrived
+from tests.sdk.scenes import arrived
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,7 @@ from guardian.sdk import Served, Telemetry, TelemetryOptions
 from tests.brokers import CACHE, settings_for
 from tests.eventually import eventually
 from tests.sdk.documents import FLAG, written
-from tests.sdk.test_provider import QUICK, guardian, installed, provider_for
-from tests.sdk.test_telemetry import arrived
+from tests.sdk.scenes import QUICK, arrived, guardian, installed, provider_for
 
 SERVED = Served(FLAG, "on", 1, "split")
 

@@ -5,34 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import EventDetails, ProviderEvent
+from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagEvaluationDetails
 from openfeature.provider import ProviderStatus
 
-from guardian.core.events import BEAT_KEY
 from guardian.kafka.admin import create_topics
-from guardian.kafka.clients import producer, running
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings
-from guardian.sdk import GuardianProvider, ProviderOptions
-from guardian.sdk.following import Timing
+from guardian.sdk import GuardianProvider
 from tests.brokers import Broker, settings_for
 from tests.eventually import eventually
-from tests.sdk.documents import FLAG, beat, written
+from tests.sdk.documents import FLAG, written
+from tests.sdk.scenes import QUICK, closed_port, guardian, installed, provider_for
 
-QUICK = Timing(beat_s=0.2, look_s=0.02, backoff_s=0.05, backoff_most_s=0.2, snapshot_every_s=0.05)
-CALM = Timing(look_s=0.02, backoff_s=0.05, backoff_most_s=0.2, snapshot_every_s=0.05)
 EVERYONE = EvaluationContext("u-1")
 
 
@@ -50,44 +43,6 @@ def on_embedded(embedded: EmbeddedBroker) -> Settings:
     made = settings_for(embedded, "provider")
     asyncio.run(create_topics(made))
     return made
-
-
-def provider_for(settings: Settings, timing: Timing = CALM, **arguments: Any) -> GuardianProvider:
-    options = ProviderOptions(timing=timing, init_within_s=arguments.pop("init_within_s", 10.0), environ={})
-    return GuardianProvider(settings.bootstrap, settings.prefix, options=options, **arguments)
-
-
-@contextmanager
-def installed(provider: GuardianProvider, domain: str = "test") -> Iterator[OpenFeatureClient]:
-    """The provider in OpenFeature's own hands."""
-    api.set_provider_and_wait(provider, domain)
-    try:
-        yield api.get_client(domain)
-    finally:
-        api.shutdown()
-        api.clear_providers()
-
-
-class Guardian:
-    """Writes to guardian.flags as decide does."""
-
-    def __init__(self, writer: AIOKafkaProducer, settings: Settings) -> None:
-        self._writer = writer
-        self._topic = settings.topic("flags")
-        self._partitions = settings.partitions
-
-    async def write(self, value: bytes | None, flag: str = FLAG) -> None:
-        await self._writer.send_and_wait(self._topic, value, key=flag.encode())
-
-    async def beat(self, *partitions: int) -> None:
-        for partition in partitions or range(self._partitions):
-            await self._writer.send_and_wait(self._topic, beat(partition), key=BEAT_KEY.encode(), partition=partition)
-
-
-@asynccontextmanager
-async def guardian(settings: Settings) -> AsyncIterator[Guardian]:
-    async with running(producer(settings), settings) as writer:
-        yield Guardian(writer, settings)
 
 
 def details(client: OpenFeatureClient, context: EvaluationContext = EVERYONE) -> FlagEvaluationDetails[bool]:
@@ -259,7 +214,7 @@ def test_each_type_resolves_and_another_type_gives_the_default(
                 found = getattr(client, f"get_{kind}_details")(FLAG, other, EVERYONE)
                 assert (found.value, type(found.value)) == (value, type(other))
                 wrong = client.get_object_details(FLAG, {"mine": 1}, EVERYONE)
-                assert (wrong.value, wrong.error_code.value) == ({"mine": 1}, "TYPE_MISMATCH")
+                assert (wrong.value, wrong.error_code) == ({"mine": 1}, ErrorCode.TYPE_MISMATCH)
                 assert provider.counts().evaluation_errors == 1
 
     asyncio.run(scene())
@@ -296,7 +251,7 @@ def test_nothing_that_an_application_passes_makes_an_evaluation_raise(on_embedde
             with installed(provider):
                 strange: list[Any] = [
                     EvaluationContext("\ud800"),
-                    EvaluationContext("u", {"guardian_opt": Hostile()}),
+                    EvaluationContext("u", {"guardian_opt": Hostile()}),  # type: ignore[dict-item]
                     EvaluationContext(12345),  # type: ignore[arg-type]
                     EvaluationContext("u", None),  # type: ignore[arg-type]
                 ]
@@ -343,11 +298,3 @@ def test_a_forked_process_goes_on_following_by_itself(on_embedded: Settings) -> 
         os.close(reading)
         os.waitpid(child, 0)
         assert answer == b"2"
-
-
-def closed_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from json_logic import jsonLogic
+from json_logic import jsonLogic  # type: ignore[import-untyped]
 
 from guardian.sdk.rules import ANYTHING, MAX_DEPTH, RuleError, compile_rule
 

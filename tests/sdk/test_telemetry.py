@@ -16,8 +16,6 @@ import orjson
 import pytest
 
 from guardian.kafka.admin import create_topics
-from guardian.kafka.catalogue import TOPICS
-from guardian.kafka.clients import consumer, running
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings
 from guardian.sdk import GuardianProvider, Served, Telemetry, TelemetryOptions
@@ -26,7 +24,7 @@ from guardian.wire.events import decode_hot, decode_telemetry
 from tests.brokers import Broker, settings_for
 from tests.eventually import eventually
 from tests.sdk.documents import FLAG, written
-from tests.sdk.test_provider import closed_port, guardian, installed, provider_for
+from tests.sdk.scenes import arrived, closed_port, guardian, installed, provider_for
 
 SERVED = Served(FLAG, "on", 1_763_699_000_456, "split", True)
 SILENT = TelemetryOptions(heartbeat_s=0, linger_s=0.02, instance="one")
@@ -46,23 +44,6 @@ def telemetry_for(settings: Settings, options: TelemetryOptions = SILENT, **argu
 
 def nowhere() -> str:
     return f"127.0.0.1:{closed_port()}"
-
-
-async def arrived(settings: Settings, count: int, topic: str = "telemetry", within: float = 10.0) -> list[bytes]:
-    """The values of a topic from its beginning to its end, once there are `count` of them."""
-    found: list[bytes] = []
-    reader = consumer(settings, settings.topic(TOPICS[topic].name), auto_offset_reset="earliest")
-    async with running(reader, settings):
-
-        async def enough() -> bool:
-            for records in (await reader.getmany(timeout_ms=20)).values():
-                found.extend(record.value for record in records)
-            ends = await reader.end_offsets(reader.assignment())
-            at_end = all([await reader.position(place) >= end for place, end in ends.items()])
-            return at_end and len(found) >= count
-
-        await eventually(enough, within=within)
-    return found
 
 
 def told(settings: Settings, telemetry: Telemetry, count: int) -> list[dict[str, Any]]:
@@ -261,7 +242,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def test_what_cannot_be_sent_is_counted_and_nothing_is_raised(tmp_path: Path, fields: dict[str, Any]) -> None:
     options = TelemetryOptions(path=tmp_path / "events.jsonl")
     with Telemetry("checkout", options=options) as telemetry:
-        telemetry.request(**fields)  # type: ignore[arg-type]
+        telemetry.request(**fields)
         assert telemetry.dropped == 1
 
 
@@ -281,7 +262,12 @@ def test_figures_that_cannot_be_meant_are_left_out(tmp_path: Path) -> None:
 
 def test_many_threads_tell_at_once_and_nothing_is_lost(settings: Settings) -> None:
     with telemetry_for(settings) as telemetry:
-        threads = [threading.Thread(target=lambda: [telemetry.request(SERVED) for _ in range(500)]) for _ in range(8)]
+
+        def tell() -> None:
+            for _ in range(500):
+                telemetry.request(SERVED)
+
+        threads = [threading.Thread(target=tell) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
