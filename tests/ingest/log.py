@@ -1,4 +1,4 @@
-"""Reading guardian.inputs as decide does: per source partition, a batch that starts before the applied end is dropped."""
+"""Reading guardian.inputs as decide does: a batch that starts before the applied end of its source is dropped."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""A source partition is cut into ranges without a gap, and what was announced comes first and exactly."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aiokafka import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardian.core.inputs import Batch, Source
+from guardian.errors import InternalError
+from guardian.ingest.coalesce import Bounds, Coalescer
+from guardian.ingest.intent import read_intent
+from guardian.ingest.known import Rollouts
+from guardian.ingest.lanes import Lane
+from guardian.ingest.marks import source_mark
+from guardian.ingest.pace import ALARM_S, BACKLOG_S, LITTLE_BEHIND, Pace
+from guardian.ingest.ranges import Closed
+from guardian.wire.inputs import decode_payload
+
+SOURCE = Source("guardian.telemetry", "id", 0)
+
+
+def records(start: int, end: int) -> list[ConsumerRecord]:
+    value = json.dumps({"ts": 1.0, "flag": "f", "variant": "on", "outcome": "ok"}).encode()
+    return [
+        ConsumerRecord("guardian.telemetry", 0, offset, 1_000, 1, None, value, None, -1, len(value), ())
+        for offset in range(start, end)
+    ]
+
+
+def lane(start: int = 0, position: int = 0, announced: int | None = None) -> Lane:
+    bounds = Bounds(1, 60_000)
+    return Lane(SOURCE, start, position, announced, lambda: Coalescer(Rollouts(), bounds, migrations=False))
+
+
+def events(closed: Closed) -> int:
+    total = 0
+    for value in closed.parts.values():
+        batch = decode_payload(value)
+        assert isinstance(batch, Batch)
+        assert (batch.start, batch.end) == (closed.start, closed.end)
+        total += sum(bucket.n for cell in batch.cells for bucket in cell.buckets)
+    return total
+
+
+def test_the_announced_range_is_closed_by_itself_and_exactly() -> None:
+    mine = lane(start=10, position=0, announced=14)
+    assert mine.take(records(10, 12))
+    assert not mine.waits, "half of an announced range must not be written"
+    assert mine.take(records(12, 20))
+    first, second = mine.take_range(), mine.take_range()
+    assert [(c.start, c.end, events(c)) for c in (first, second)] == [(10, 14, 4), (14, 20, 6)]
+
+
+def test_records_from_before_the_next_offset_are_left_out() -> None:
+    mine = lane(start=10)
+    assert mine.take(records(7, 13))
+    assert mine.take(records(7, 15))
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed)) == (10, 15, 5)
+
+
+def test_records_from_beyond_the_next_offset_are_refused_once_and_taken_for_a_hole_after_seeking_back() -> None:
+    mine = lane(start=10)
+    assert not mine.take(records(12, 14))
+    assert (mine.next, mine.waits) == (10, False)
+    assert mine.take(records(12, 14))
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed)) == (10, 14, 2)
+
+
+def test_a_second_gap_is_refused_anew() -> None:
+    mine = lane(start=10)
+    assert not mine.take(records(12, 14))
+    assert mine.take(records(10, 11))
+    assert not mine.take(records(12, 14))
+
+
+def test_what_retention_took_of_an_announced_range_leaves_its_label() -> None:
+    mine = lane(start=10, position=12, announced=14)
+    assert mine.take(records(12, 16))
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed)) == (10, 14, 2)
+
+
+def test_an_announced_range_that_retention_took_whole_is_done() -> None:
+    mine = lane(start=10, position=20, announced=14)
+    closed = mine.take_range()
+    assert (closed.start, closed.end, closed.parts) == (10, 14, {})
+    assert mine.take(records(20, 21))
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed)) == (14, 21, 1)
+
+
+def test_an_announced_range_whose_last_offsets_are_holes_is_closed_at_its_end() -> None:
+    mine = lane(start=10, position=0, announced=14)
+    assert mine.take([*records(10, 12), *records(14, 15)])
+    assert [(c.start, c.end) for c in (mine.take_range(), mine.take_range())] == [(10, 14), (14, 15)]
+
+
+@given(st.integers(0, 30), st.integers(1, 30), st.lists(st.integers(1, 9), max_size=10), st.booleans())
+def test_ranges_follow_one_another_without_gap_or_overlap(start: int, more: int, cuts: list[int], told: bool) -> None:
+    mine = lane(start, announced=start + 3 if told else None)
+    at, end, found = start, start + more, []
+    for size in [*cuts, end]:
+        assert mine.take(records(at, min(end, at + size)) or records(at, at))
+        at = min(end, at + size)
+        while mine.waits:
+            found.append(mine.take_range())
+    covered = sum(events(closed) for closed in found)
+    assert [closed.start for closed in found[1:]] == [closed.end for closed in found[:-1]]
+    if told:
+        assert all(closed.end == start + 3 for closed in found[:1])
+        assert covered == (more if more >= 3 else 0)
+    else:
+        assert covered == more
+
+
+@pytest.mark.parametrize("metadata", ["7", "{", '{"to": "x"}', '{"to": 5}', '{"to": 4}'])
+def test_metadata_that_ingest_has_not_written_is_refused(metadata: str) -> None:
+    with pytest.raises(InternalError):
+        read_intent(metadata, 5)
+
+
+def test_metadata_says_where_the_announced_range_ends() -> None:
+    assert read_intent('{"to": 9, "id": "x"}', 5).to == 9
+    assert read_intent("", 5).to == read_intent(None, 5).to == read_intent('{"id": "x"}', 5).to == 0
+
+
+def test_a_watermark_covers_only_what_is_acked() -> None:
+    mine = lane()
+    mine.take(records(0, 5))
+    assert source_mark(mine, 5, 10, 100).watermark_ms == 0
+    closed = mine.take_range()
+    assert source_mark(mine, 5, 10, 100).lag == 5
+    assert not source_mark(mine, 5, 10, 100).to_end
+    mine.acknowledge(closed, 0.0)
+    mark = source_mark(mine, 5, 10, 100)
+    assert (mark.watermark_ms, mark.lag, mark.to_end) == (900, 0, True)
+
+
+def test_an_end_that_was_heard_of_long_ago_is_not_the_end() -> None:
+    assert source_mark(lane(), 0, 10, 0).to_end
+    assert not source_mark(lane(), 0, 60_000, 0).to_end
+    assert not source_mark(lane(), None, 10, 0).to_end
+    assert not source_mark(lane(), 3, 10, 0).to_end
+
+
+def test_the_first_event_after_a_quiet_time_is_due_at_once_and_a_stream_once_a_tick() -> None:
+    pace = Pace(0.1, ticked_at=5.0)
+    assert pace.due_at(urgent=False, behind=0) == 5.1
+    assert pace.due_at(urgent=True, behind=0) == 5.0 + ALARM_S
+    assert pace.due_at(urgent=True, behind=LITTLE_BEHIND + 1) == 5.0 + BACKLOG_S
+    assert Pace(0.1).due_at(urgent=False, behind=0) < 0
+    assert Pace(0.0, ticked_at=5.0).due_at(urgent=True, behind=10**6) == 5.0
