@@ -71,11 +71,12 @@ class FaustPort:
         """Leave the group and end Faust's threads; what it says while dying is logged."""
         for task in self._life:
             task.cancel()
-        try:
-            await asyncio.wait_for(self._app.stop(), STOP_WITHIN_S)
-        except Exception as error:
-            log.warning("faust did not stop cleanly: %r", error)
-        await asyncio.gather(*self._life, return_exceptions=True)
+        stopping = asyncio.create_task(self._app.stop())
+        await asyncio.wait({stopping}, timeout=STOP_WITHIN_S)
+        stopping.cancel()
+        for result in await asyncio.gather(stopping, *self._life, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.warning("faust did not stop cleanly: %r", result)
 
     async def next(self) -> Arrival:
         """Wait for the next thing that comes in."""
@@ -156,7 +157,7 @@ class FaustPort:
         for key in [key for key in data if int(key.split(b"/", 1)[0]) not in partitions]:
             del data[key]
         self._arrivals.put_nowait(Settled(partitions))
-        self._life.append(asyncio.create_task(self._rest_changelog()))
+        self._life = [task for task in self._life if not task.done()] + [asyncio.create_task(self._rest_changelog())]
 
     async def _rest_changelog(self) -> None:
         """Stop fetching our own checkpoint: unread records of it would hold up every other fetch for 100 ms."""

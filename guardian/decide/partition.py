@@ -15,6 +15,7 @@ from guardian.decide.checkpoint import (
     CHECKPOINT_INPUTS,
     CHECKPOINT_INTERVAL_MS,
     MAX_SNAPSHOT_BYTES,
+    MAX_WRITE_BYTES,
     Captured,
     Checkpoint,
     Saved,
@@ -177,9 +178,12 @@ class Owned:
             self._saved_s = began_s
 
     async def _save(self, write: Write) -> list[Write]:
+        size = len(write.value or b"")
+        if size > MAX_SNAPSHOT_BYTES:
+            log.error("partition %d: %r has %d bytes, more than it should", self.partition, write.key, size)
         try:
-            if len(write.value or b"") > MAX_SNAPSHOT_BYTES:
-                log.error("partition %d: %r has %d bytes", self.partition, write.key, len(write.value or b""))
+            if size > MAX_WRITE_BYTES:
+                raise TransportError(f"{size} bytes do not fit into one record", retriable=False)
             await self._port.save(self.partition, write.key, write.value)
         except TransportError as error:
             log.warning("partition %d: checkpoint write failed: %s", self.partition, error)

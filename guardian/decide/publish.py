@@ -24,6 +24,7 @@ from guardian.wire.outputs import Message, encode_output
 MAX_IN_FLIGHT: Final = 5_000
 """Outputs handed over and not acked; from here on the fold waits."""
 
+STOP_WITHIN_S: Final = 10.0
 GAP_S: Final = 0.001
 """Between two records that explain."""
 UNHURRIED: Final = 1_000
@@ -144,12 +145,12 @@ class _Lane:
         self._waiting: deque[tuple[Message | Output, Acked]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.producer: AIOKafkaProducer
+        self.producer: AIOKafkaProducer | None = None
 
     async def start(self, client: AIOKafkaProducer) -> None:
         self.producer = client
         await client.start()
-        self._task = asyncio.create_task(self._feed())
+        self._task = asyncio.create_task(self._feed(client))
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -159,27 +160,32 @@ class _Lane:
         for _, acked in self._waiting:
             acked.cancel()
         self._waiting.clear()
-        if hasattr(self, "producer"):
-            await self.producer.stop()
+        if self.producer is not None:
+            # A task of its own: aiokafka may let a cancellation out, and waits long for a broker that is away.
+            stopping = asyncio.create_task(self.producer.stop())
+            await asyncio.wait({stopping}, timeout=STOP_WITHIN_S)
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+            self.producer = None
 
     def put(self, record: Message | Output, acked: Acked) -> None:
         self._waiting.append((record, acked))
         self._wake.set()
 
-    async def _feed(self) -> None:
+    async def _feed(self, client: AIOKafkaProducer) -> None:
         while True:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
             record, acked = self._waiting.popleft()
-            await self._send(record if isinstance(record, Message) else encode_output(record), acked)
+            await self._send(client, record if isinstance(record, Message) else encode_output(record), acked)
             # Encoding and sending is work, and a burst of it would hold up a deciding record on its way through Faust,
             # which needs many turns of this loop: so this lane leaves gaps, unless it falls behind.
             await asyncio.sleep(self._gap_s if len(self._waiting) < UNHURRIED else 0)
 
-    async def _send(self, message: Message, acked: Acked) -> None:
+    async def _send(self, client: AIOKafkaProducer, message: Message, acked: Acked) -> None:
         try:
-            sent = await self.producer.send(
+            sent = await client.send(
                 self._settings.topic(message.topic),
                 message.value,
                 key=message.key or None,

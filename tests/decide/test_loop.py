@@ -52,9 +52,10 @@ def test_a_crash_takes_the_flag_back_and_everybody_is_told(broker: Broker) -> No
     run(test)
 
 
-def test_a_successor_resumes_where_the_checkpoint_stands_and_says_nothing_twice(broker: Broker) -> None:
+@pytest.mark.kafka
+def test_a_successor_resumes_where_the_checkpoint_stands_and_says_nothing_twice(kafka: Broker) -> None:
     async def test() -> None:
-        settings = settings_for(broker, "resume")
+        settings = settings_for(kafka, "resume")
         engines: list[CountingEngine] = []
 
         def restore(partition: int, *saved: Any) -> CountingEngine:
@@ -80,9 +81,10 @@ def test_a_successor_resumes_where_the_checkpoint_stands_and_says_nothing_twice(
     run(test)
 
 
-def test_rubbish_takes_one_offset_and_changes_nothing(broker: Broker) -> None:
+@pytest.mark.kafka
+def test_rubbish_takes_one_offset_and_changes_nothing(kafka: Broker) -> None:
     async def test() -> None:
-        settings = settings_for(broker, "rubbish")
+        settings = settings_for(kafka, "rubbish")
         async with feeding(settings) as feeder, reading(settings, "flags") as reader:
             await feeder.requests("a", ok=1)
             for partition in range(settings.partitions):
@@ -124,13 +126,14 @@ def test_inputs_that_retention_took_are_named_and_decide_goes_on_behind_them(kaf
     run(test)
 
 
-def test_the_checkpoint_of_a_partition_holds_one_mark_and_one_snapshot_of_each_rollout(broker: Broker) -> None:
+@pytest.mark.kafka
+def test_the_checkpoint_of_a_partition_holds_one_mark_and_one_snapshot_of_each_rollout(kafka: Broker) -> None:
     async def test() -> None:
         from guardian.decide.faust_port import FaustPort
         from guardian.decide.port import Settled
         from guardian.kafka.partition import partition_of
 
-        settings = settings_for(broker, "checkpoint")
+        settings = settings_for(kafka, "checkpoint")
         async with feeding(settings) as feeder, reading(settings, "flags") as reader:
             for round_of in (1, 2):
                 await feeder.requests("a", ok=1)
