@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import MAX_CELLS_PER_FLAG, MAX_SIGNATURES, OTHER, Batch, Bucket, Cell, Source
 from guardian.ingest.cells import merge
-from guardian.ingest.coalesce import MAX_UNKNOWN_FLAGS, SLICE_RECORDS, Bounds, Coalescer
+from guardian.ingest.coalesce import MAX_UNKNOWN_FLAGS, Bounds, Coalescer
 from guardian.ingest.known import Arms, Rollouts
 from guardian.ingest.ranges import RECORD_BYTES, Closed
 from guardian.kafka.partition import partition_of
@@ -324,34 +324,3 @@ def test_dual_runs_are_summed() -> None:
     folder.fold(records([json.dumps(value).encode() for value in values]))
     bucket = _only(close(folder)[1]).buckets[0]
     assert (bucket.pairs, bucket.deviation_sum) == ([2, 1, 22_000, 15_000, 1], 0.5)
-
-
-HOSTILE = [
-    [request(service=f"{n:0128d}", variant=f"{n:0128d}") for n in range(SLICE_RECORDS * 3)],
-    [request(ts=float(n), latency_ms=n) for n in range(SLICE_RECORDS * 12)],
-    [
-        request(ts=float(n), flag=None, flags={f"{f:064d}": f"{n:064d}" for f in range(64)}, latency_ms=1)
-        for n in range(200)
-    ],
-    [request(error_type=f"{n:0128d}", outcome="crash") for n in range(SLICE_RECORDS * 3)],
-    [request(metrics={f"{n * 32 + m:0128d}": 1e10 for m in range(32)}, ts=float(n)) for n in range(300)],
-    [
-        b'{"kind": "gauge", "ts": 1, "service": "s", "instance": "%d", "flag": "f", "metrics": {"a": 1}}' % n
-        for n in range(9_000)
-    ],
-    [b"\x00" * 60_000] * 40,
-]
-
-
-@pytest.mark.parametrize(
-    "values", HOSTILE, ids=["services", "seconds", "flags", "errors", "metrics", "instances", "junk"]
-)
-def test_no_flood_of_keys_makes_a_record_too_large(values: list[bytes]) -> None:
-    todo, folder, messages = records(values), coalescer(), 0
-    while todo:
-        todo = todo[folder.fold(todo) :]
-        if folder.full:
-            messages += close(folder)[0].tally.messages
-            folder = coalescer()
-    messages += close(folder)[0].tally.messages
-    assert messages == len(values)

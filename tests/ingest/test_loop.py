@@ -91,6 +91,17 @@ def test_events_become_batches_and_what_cannot_be_read_a_dead_letter(broker: Bro
             assert headers["guardian-source"] == f"{settings.topic('telemetry')}/1/0".encode()
             assert headers["guardian-detail"]
 
+    asyncio.run(check())
+
+
+def test_every_input_partition_hears_how_far_every_source_partition_is(broker: Broker) -> None:
+    async def check() -> None:
+        settings = settings_for(broker, "marks")
+        await create_topics(settings)
+        async with ingest(settings), Log(settings) as log:
+            await send(settings, "telemetry", request())
+            await eventually(lambda: _applied(log, 1), within=30)
+
             async def all_is_read_to_the_end() -> bool:
                 marks = (await log.read()).marks
                 return len(marks) == settings.partitions and all(
