@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.alerts import end_alert
+from guardian.core.alerts import end_alert, end_named_alert
+from guardian.core.freezing import freeze_baseline
 from guardian.core.instant import Before, Cause, Instant, change_flag, decide, record_rollback, stand
 from guardian.core.machine import next_phase
 from guardian.core.state import RolloutState
@@ -24,12 +25,14 @@ def enter_step(state: RolloutState, now: Instant, signal: Signal, step_index: in
     if signal in (Signal.START, Signal.RETRY):
         state.attempt += 1
         state.resolved = False
+        state.baseline = None
         _silence(state, now)
     state.phase = phase
     state.step_index = step_index
     state.weight_bp = state.spec.steps[step_index].weight_bp
     _enter(state, now)
     _keep_watches(state)
+    cause = freeze_baseline(state, now, cause)
     change_flag(state, now, cause.reason)
     decide(state, now, before, cause)
 
@@ -132,5 +135,9 @@ def _keep_watches(state: RolloutState) -> None:
 
 def _silence(state: RolloutState, now: Instant) -> None:
     """End every active alert: what it was about is over."""
+    over = "a new attempt began, or the rollout was archived"
     for watch in state.watches.values():
-        end_alert(watch, now, "a new attempt began, or the rollout was archived")
+        end_alert(watch, now, over)
+    if state.fleet.alert is not None:
+        end_named_alert(state.fleet.alert, now, over)
+        state.fleet.alert = None

@@ -43,6 +43,31 @@ def end_alert(watch: Watch, now: Instant, text: str) -> None:
     watch.alert = None
 
 
+def named_alert(state: RolloutState, now: Instant, name: str, text: str) -> Alert:
+    """Say that a rollout needs a person for something that no trigger of its spec looks at; return the alert."""
+    alert = Alert(
+        id=f"{state.flag}/{state.attempt}/{name}/{now.log_ms}",
+        flag=state.flag,
+        attempt=state.attempt,
+        trigger=name,
+        severity=Severity.WARNING,
+        tell="",
+        do=Action.NOTIFY,
+        active=True,
+        onset_ms=now.log_ms,
+        at_ms=now.log_ms,
+        text=text,
+        evidence=Evidence(partition=now.partition, offset=now.offset),
+    )
+    now.said.append(alert)
+    return alert
+
+
+def end_named_alert(alert: Alert, now: Instant, text: str) -> None:
+    """Say that what such an alert was about is over."""
+    now.said.append(replace(alert, active=False, at_ms=now.log_ms, text=text))
+
+
 def alert_on_guardian(now: Instant, what: str, text: str) -> None:
     """Say that guardian itself needs a person: a broken protocol, a lost log, a recreated topic."""
     now.said.append(

@@ -20,10 +20,13 @@ from guardian.core.alerts import end_alert
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.progress import go_on
+from guardian.core.reported import MAX_OUTSIDE, Outside
+from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
 from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import retry_needs
-from guardian.core.text import weight_text
+from guardian.core.text import number_text, weight_text
+from guardian.core.watching import judge_arrivals
 from guardian.core.windows import Series
 from guardian.core.words import Outcome, Phase, Reason, Signal
 from guardian.errors import IllegalTransition, SpecError
@@ -73,6 +76,10 @@ def _said(command: Command, what: str) -> str:
 
 def _done(command: Command, what: str) -> Cause:
     return answer(command, Outcome.PASS, Reason.OPERATOR, _said(command, what))
+
+
+def _noted(command: Command, text: str) -> Cause:
+    return answer(command, Outcome.PASS, Reason.REPORTED, text)
 
 
 def _unchanged(state: RolloutState, now: Instant, command: Command, text: str) -> None:
@@ -154,6 +161,32 @@ def _archive(state: RolloutState, now: Instant, command: Command) -> None:
     archive(state, now, _done(command, "archived"))
 
 
+def _bug(state: RolloutState, now: Instant, command: Command) -> None:
+    """A person has found a critical bug: a trigger on it acts at once."""
+    if state.phase is Phase.ARCHIVED:
+        raise IllegalTransition(state.phase, "bug", "the rollout is archived")
+    state.reported.bugs += 1
+    state.reported.last_bug = f"reported by {command.actor.name}: {command.reason or 'no reason given'}"
+    decide(state, now, stand(state), _noted(command, f"bug {state.reported.bugs} {state.reported.last_bug}"))
+    judge_arrivals(state, now)
+
+
+def _metric(state: RolloutState, now: Instant, command: Command) -> None:
+    """An operator sets a figure from outside; it stands until it is replaced."""
+    if state.phase is Phase.ARCHIVED:
+        raise IllegalTransition(state.phase, "metric", "the rollout is archived")
+    outside = state.reported.outside
+    if command.value is None or not command.name:
+        said = refusal(command, Reason.REFUSED_TARGET, "a figure needs a name and a value")
+    elif command.name not in outside and len(outside) >= MAX_OUTSIDE:
+        said = refusal(command, Reason.REFUSED_TARGET, f"{MAX_OUTSIDE} figures are set already, no room for more")
+    else:
+        outside[command.name] = Outside(command.value, now.log_ms, command.actor.name)
+        text = f"{command.name} set to {number_text(command.value)} by {command.actor.name}"
+        said = _noted(command, f"{text}: {command.reason}" if command.reason else text)
+    decide(state, now, stand(state), said)
+
+
 _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = {
     "start": _start,
     "promote": _promote,
@@ -164,6 +197,8 @@ _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = 
     "unkill": _unkill,
     "resolve": _resolve,
     "archive": _archive,
+    "bug": _bug,
+    "metric": _metric,
 }
 COMMANDS: Final = ("apply", *_HANDLERS)
 """Every command that this version obeys."""
@@ -178,6 +213,7 @@ def declare(command: Command, now: Instant, parse_spec: ParseSpec) -> RolloutSta
         spec, command.spec or {}, Series(look_back_s(spec)), entered_ms=now.log_ms, epoch=command.epoch
     )  # fmt: skip
     state.declared_offset = now.offset
+    retain(state)
     before = stand(state)
     change_flag(state, now, Reason.APPLIED)
     cause = answer(command, Outcome.PASS, Reason.APPLIED, _said(command, f"applied revision {spec.revision}"))
@@ -263,7 +299,7 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
     kept = {trigger.name for trigger in state.triggers()}
     for name in [name for name in state.watches if name not in kept]:
         end_alert(state.watches.pop(name), now, "the trigger was removed")
-    state.series.keep_s = look_back_s(spec)
+    retain(state)
     weight_bp = state.step.weight_bp if state.step else 0
     if weight_bp < state.weight_bp:
         lower_weight(state, now, weight_bp, Reason.APPLIED)

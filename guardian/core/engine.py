@@ -9,15 +9,18 @@ from typing import Any, Final
 
 from guardian.core.alerts import NO_FLAG, alert_on_guardian
 from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, refusal
+from guardian.core.counting import take_cell
+from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import progress, summarise
 from guardian.core.ranges import is_next
+from guardian.core.signs import take_signs
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
 from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import status_of
-from guardian.core.watching import judge_arrivals, judge_event_times, take_cell
+from guardian.core.watching import judge_arrivals, judge_event_times
 from guardian.core.words import ALL_FLAGS, Outcome, Phase, Reason
 from guardian.errors import InternalError
 
@@ -66,7 +69,7 @@ class Engine:
         clock.read_log(record.log_ms)
         if isinstance(record.payload, Watermarks):
             clock.read_marks(record.payload)
-        now = Instant(self.partition, record.offset, clock.log_ms, clock.watermark_ms, self._stale(), clock.lag_ms)
+        now = self._instant(record.offset, self._stale(), clock.lag_ms)
         if clock.leaps != leaps:
             self._report_leap(now)
         match record.payload:
@@ -96,7 +99,8 @@ class Engine:
         truncated = truncated or offset < lost_from
         clock = self._state.clock
         clock.read_log(log_ms)
-        now = Instant(self.partition, offset, clock.log_ms, clock.watermark_ms, "inputs were lost", -1)
+        now = self._instant(offset, "inputs were lost", -1)
+        self._state.heard.clear()
         text = f"inputs {lost_from} to {offset - 1} of partition {self.partition} were lost before they were read"
         if truncated:
             text = f"inputs from {offset} on of partition {self.partition} were read, and are in the log no more"
@@ -109,6 +113,12 @@ class Engine:
             if truncated or state.folded_offset < offset - 1:
                 self._lose_evidence(state, now, text)
         return now.said
+
+    def _instant(self, offset: int, stale: str, lag_ms: int) -> Instant:
+        clock = self._state.clock
+        return Instant(
+            self.partition, offset, clock.log_ms, clock.watermark_ms, stale, lag_ms, heard=self._state.heard
+        )  # fmt: skip
 
     def _lose_evidence(self, state: RolloutState, now: Instant, text: str) -> None:
         self._dirty.add(state.flag)
@@ -183,7 +193,7 @@ class Engine:
             if state is not None and state.folded_offset < now.offset:
                 take_cell(state, cell, now)
                 touched[cell.flag] = state
-        self._dirty.update(touched)
+        self._dirty.update(touched, take_signs(self._rollouts, batch, now))
         for state in touched.values():
             if state.phase is not Phase.ARCHIVED:
                 judge_arrivals(state, now)
@@ -281,7 +291,7 @@ class Engine:
                 before = (state.baked_ms, state.gate_wait_ms, state.summary_ms)
                 progress(state, now, passed_ms)
                 summarise(state, now)
-                if (state.baked_ms, state.gate_wait_ms, state.summary_ms) != before:
+                if watch_share(state, now) or (state.baked_ms, state.gate_wait_ms, state.summary_ms) != before:
                     self._dirty.add(state.flag)
 
     def _take_reassert(self, reassert: Reassert, now: Instant) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct, field
 
+from guardian.core.fleet import Heard
 from guardian.core.inputs import Actor
 from guardian.core.outputs import Decision, Evidence, FlagChange, Output, Rollback
 from guardian.core.state import GUARDIAN, RolloutState
 from guardian.core.words import Outcome, Phase, Reason
+
+_NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE)
+"""Reasons of decisions that tell something and leave how the rollout stands as it is."""
 
 
 class Instant(Struct):
@@ -20,6 +26,7 @@ class Instant(Struct):
         stale: why no promotion may be made on the evidence; empty when it is fresh.
         lag_ms: log time less watermark, -1 when blind.
         said: the outputs so far, in order.
+        heard: when each instance of the partition was last heard of.
     """
 
     partition: int
@@ -29,6 +36,7 @@ class Instant(Struct):
     stale: str
     lag_ms: int
     said: list[Output] = field(default_factory=list)
+    heard: Heard = field(default_factory=dict)
 
 
 class Cause(Struct, frozen=True):
@@ -100,12 +108,14 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
         state.content_version = state.version
         state.content_ms = now.log_ms
         state.start_evidence_anew()
+        if state.attempt:
+            state.fleet.begin(now.watermark_ms, now.heard)
     now.said.append(FlagChange(state.flag_state()))
 
 
 def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> None:
     """Record a decision and make it how the rollout stands (a refused command changes nothing)."""
-    if cause.accepted and cause.reason not in (Reason.SUMMARY, Reason.UNCHANGED):
+    if cause.accepted and cause.reason not in _NOT_A_STAND:
         state.outcome, state.reason, state.text = cause.outcome, cause.reason, cause.text
     state.status_ms = 0
     now.said.append(

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from guardian.core.actions import TO_ZERO, enter_step, finish, pause, roll_back, rollback_target
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.judge import judge_gate
+from guardian.core.looking import look
 from guardian.core.outputs import Evidence, RuleStatus, Verdict
 from guardian.core.rollout import Gate, Step
 from guardian.core.state import RolloutState
@@ -112,11 +113,8 @@ def judge_gates(state: RolloutState, now: Instant) -> list[RuleStatus]:
 
 
 def _judge(state: RolloutState, gate: Gate, now: Instant) -> Verdict:
-    if gate.rule.per_step:
-        return judge_gate(gate, state.candidate_tally(), 0, 0)
-    end_ms = now.watermark_ms // 1_000 * 1_000
-    start_ms = end_ms - gate.rule.over_ms
-    return judge_gate(gate, state.series.window(start_ms, end_ms), start_ms, end_ms)
+    at_ms = now.watermark_ms // 1_000 * 1_000
+    return judge_gate(gate, look(state, gate.rule, gate.min_samples, now, at_ms))
 
 
 def _move_on(state: RolloutState, now: Instant, step: Step) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from guardian.core.clock import Clock
+from guardian.core.fleet import Heard
 from guardian.core.state import RolloutState
 from guardian.errors import InternalError
 
@@ -28,6 +29,7 @@ class PartitionState(Struct):
         ticked_ms, beat_ms: log time of the last tick and beat.
         rubbish_count, repeated_count: records that changed nothing.
         leap_alert_ms: log time of the last alert on an implausible timestamp, 0 for never.
+        heard: when each instance was last heard of.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -39,6 +41,7 @@ class PartitionState(Struct):
     rubbish_count: int = 0
     repeated_count: int = 0
     leap_alert_ms: int = 0
+    heard: Heard = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

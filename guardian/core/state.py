@@ -6,10 +6,15 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from guardian.core.arms import Arms
+from guardian.core.baseline import Baseline
+from guardian.core.fleet import Fleet
+from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
 from guardian.core.outputs import Alert, FlagState, Verdict
-from guardian.core.rollout import RolloutSpec, Step, Trigger
+from guardian.core.reported import Reported
+from guardian.core.rollout import Origin, RolloutSpec, Step, Trigger
 from guardian.core.windows import Series, Tally
 from guardian.core.words import Outcome, Phase, Reason
 
@@ -32,12 +37,9 @@ class Watch(Struct):
 
 
 def look_back_s(spec: RolloutSpec) -> int:
-    """Return how far back any rule of a spec looks, in seconds."""
-    rules = [trigger.rule for trigger in spec.triggers]
-    for step in spec.steps:
-        rules += [gate.rule for gate in step.gates]
-        rules += [trigger.rule for trigger in step.triggers]
-    return max((max(rule.over_ms, rule.hold_ms) for rule in rules), default=0) // 1_000 + 1
+    """Return how far back any rule of a spec looks into an arm's buckets, in seconds."""
+    rules = [rule for rule in spec.rules() if rule.metric.origin in (Origin.REQUESTS, Origin.FIGURES)]
+    return max((max(rule.over_ms, rule.hold_ms) + rule.period_ms for rule in rules), default=0) // 1_000 + 1
 
 
 class RolloutState(Struct):
@@ -60,7 +62,7 @@ class RolloutState(Struct):
         gate_wait_ms: how long gates have been waited for since the bake ended.
         resolved: a person has resolved the last rollback.
         rolled_back_ms: log time of the last rollback.
-        series: the candidate's buckets; nothing looks back on the control's yet.
+        series: the candidate's buckets.
         step_tallies: by variant, since the step began.
         watches: by trigger name.
         totals: everything that ever arrived, by `variant` and `variant:outcome`; never reset.
@@ -72,6 +74,13 @@ class RolloutState(Struct):
         declared_offset, declared_index: the input that declared it, and how many rollouts there were before.
         id_offset, ordinal: how many ids were made at which offset.
         touched: something arrived since the last status.
+        tracked: the named figures that a rule looks at.
+        arms: both arms by split only; None unless a rule compares with control.
+        past: control's buckets, which no flag change empties; None unless a rule compares with a baseline of them.
+        baseline: what was frozen when this attempt's first step above zero began; None before.
+        gauges: of services; None unless a rule looks at one.
+        fleet: which instance serves which version of the flag's document.
+        reported: what people have said.
     """
 
     spec: RolloutSpec
@@ -111,6 +120,13 @@ class RolloutState(Struct):
     id_offset: int = -1
     ordinal: int = 0
     touched: bool = True
+    tracked: tuple[str, ...] = ()
+    arms: Arms | None = None
+    past: Series | None = None
+    baseline: Baseline | None = None
+    gauges: Gauges | None = None
+    fleet: Fleet = field(default_factory=Fleet)
+    reported: Reported = field(default_factory=Reported)
 
     @property
     def flag(self) -> str:
@@ -161,6 +177,9 @@ class RolloutState(Struct):
         """Empty windows, step figures and hold clocks: a flag change begins new evidence."""
         self.series.clear()
         self.step_tallies.clear()
+        if self.arms is not None:
+            self.arms.clear()
+        self.reported.bugs, self.reported.last_bug = 0, ""
         for watch in self.watches.values():
             watch.hold = Hold()
             watch.verdict = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from guardian.core.following import behind
+from guardian.core.freezing import baseline_text
 from guardian.core.instant import Instant
 from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus, Verdict
 from guardian.core.progress import find_obstacle, judge_gates
@@ -30,7 +32,7 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         steps=_steps(state),
         missing=missing(state, now),
         gates=judge_gates(state, now),
-        triggers=_triggers(state),
+        triggers=_triggers(state, now),
         figures={variant: _figures(tally) for variant, tally in state.step_tallies.items()},
         baked_ms=state.baked_ms,
         bake_ms=step.bake_ms if step else 0,
@@ -42,6 +44,9 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         late_count=state.late_count,
         stale_version_count=state.stale_version_count,
         evidence_from_ms=state.promote_after_ms,
+        baseline=baseline_text(state),
+        live_count=len(state.fleet.live(now.watermark_ms, now.heard)),
+        behind=behind(state, now),
     )
 
 
@@ -84,11 +89,14 @@ def _steps(state: RolloutState) -> list[StepStatus]:
     ]
 
 
-def _triggers(state: RolloutState) -> list[RuleStatus]:
+def _triggers(state: RolloutState, now: Instant) -> list[RuleStatus]:
     statuses = []
     for trigger in state.triggers():
         watch = state.watches.get(trigger.name)
         verdict = watch.verdict if watch and watch.verdict else _NOT_YET
+        if now.stale and verdict.outcome is not Outcome.FAIL:
+            text = f"guardian is blind: {now.stale}; before that: {verdict.text}"
+            verdict = Verdict(Outcome.INCONCLUSIVE, Reason.STALE_EVIDENCE, text, verdict.evidence)
         statuses.append(RuleStatus(trigger.name, trigger.rule.text, verdict))
     return statuses
 

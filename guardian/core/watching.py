@@ -10,63 +10,19 @@ from typing import Final
 
 from guardian.core.actions import TO_ZERO, pause, roll_back, rollback_target
 from guardian.core.alerts import end_alert, raise_alert
-from guardian.core.inputs import Bucket, Cell
+from guardian.core.finding import Finding
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.judge import Finding, find, judge_trigger, look_back
+from guardian.core.judge import judge_trigger
+from guardian.core.looking import look, look_on_arrival
 from guardian.core.outputs import Verdict
-from guardian.core.rollout import Op, Trigger, Unit
+from guardian.core.rollout import Op, Origin, Trigger, Unit
 from guardian.core.state import RolloutState, Watch
-from guardian.core.windows import OUTCOMES, Tally, is_late, tally_of
 from guardian.core.words import Action, Outcome, Phase, Reason
 
 MAX_CATCH_UP: Final = 64
 """At most so many event times are judged when the watermark leaps; they are spread evenly over the leap."""
 
-_EVER_MS: Final = 1 << 62
 _CAN_PAUSE: Final = (Phase.PROGRESSING, Phase.WAITING)
-
-
-def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
-    """Count a cell: always in the totals, in the evidence when it is of the present flag document."""
-    arms = (state.spec.variants.control, state.spec.variants.candidate)
-    for bucket in cell.buckets:
-        _total(state, cell.variant if cell.variant in arms else "other", bucket)
-        if cell.variant not in arms:
-            continue
-        if not _counts(state, cell.flag_version, bucket.second):
-            state.stale_version_count += bucket.n
-            continue
-        spec = state.spec
-        tally = tally_of(bucket, count_telemetry=spec.count_telemetry, count_migrations=spec.count_migrations)
-        if tally.n == 0:
-            continue
-        state.step_tallies.setdefault(cell.variant, Tally()).add(tally)
-        watermark_s = now.watermark_ms // 1_000
-        if is_late(bucket.second, watermark_s):
-            state.late_count += tally.n
-        elif cell.variant == spec.variants.candidate:
-            state.series.add(bucket.second, tally, watermark_s)
-    state.touched = True
-
-
-def _counts(state: RolloutState, flag_version: int, second: int) -> bool:
-    """Events of an older document do not count; those that do not say count once the change has settled."""
-    if flag_version:
-        return flag_version >= state.content_version
-    return second * 1_000 >= state.content_ms + state.spec.settle_ms
-
-
-def _total(state: RolloutState, variant: str, bucket: Bucket) -> None:
-    totals = state.totals
-    totals[variant] = totals.get(variant, 0) + bucket.n
-    for name in OUTCOMES:
-        if count := getattr(bucket, name):
-            key = f"{variant}:{name}"
-            totals[key] = totals.get(key, 0) + count
-    for name, count in zip(("success", "failure", "fallback"), bucket.migrations, strict=False):
-        if count:
-            key = f"{variant}:{name}"
-            totals[key] = totals.get(key, 0) + count
 
 
 def _acts_on_arrival(trigger: Trigger) -> bool:
@@ -107,24 +63,34 @@ def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> bool:
                 return True
     judge_arrivals(state, now)
     state.series.roll(last_s)
+    if state.arms is not None:
+        state.arms.roll(last_s)
     return True
 
 
 def _nothing_to_judge(state: RolloutState) -> bool:
-    """No figures of the candidate and no clock that runs: ten thousand quiet rollouts must cost nothing."""
+    """No figures, no signs of life and no clock that runs: ten thousand quiet rollouts must cost nothing."""
     return (
         state.series.is_empty
         and state.spec.variants.candidate not in state.step_tallies
         and not any(watch.hold.crossed for watch in state.watches.values())
+        and (state.gauges is None or state.gauges.is_empty)
+        and not state.reported.outside
+        and not (state.fleet.served and _listens(state))
     )
+
+
+def _listens(state: RolloutState) -> bool:
+    """Whether a trigger acts on silence."""
+    return any(trigger.rule.metric.origin is Origin.HEARTBEATS for trigger in state.triggers())
 
 
 def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> bool:
     """Judge one trigger; true when it changed the flag, which began new evidence: the rest would judge a past."""
     watch = state.watches.setdefault(trigger.name, Watch())
-    verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, at_ms), at_ms)
+    verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, now, at_ms), at_ms)
     watch.verdict = verdict
-    if verdict.outcome is Outcome.PASS:
+    if verdict.outcome is Outcome.PASS and not _is_kept(state, trigger):
         end_alert(watch, now, verdict.text)
     if verdict.outcome is not Outcome.FAIL:
         return False
@@ -134,14 +100,16 @@ def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> b
     return _act(state, trigger, verdict, now, already_told=already_told)
 
 
-def _found(state: RolloutState, trigger: Trigger, at_ms: int) -> Finding:
+def _is_kept(state: RolloutState, trigger: Trigger) -> bool:
+    """A reported bug is not over because the candidate is off: a person resolves it."""
+    return state.phase is Phase.ROLLED_BACK and trigger.rule.metric.origin is Origin.PEOPLE
+
+
+def _found(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> Finding:
     rule = trigger.rule
-    if rule.per_step:
-        return find(rule.metric, state.candidate_tally())
-    if _acts_on_arrival(trigger):
-        start_ms = at_ms - rule.over_ms
-        return find(rule.metric, state.series.window(start_ms, _EVER_MS, latency=False), start_ms, at_ms)
-    return look_back(rule, trigger.min_samples, state.series, at_ms)
+    if _acts_on_arrival(trigger) and not rule.per_step and rule.metric.origin is not Origin.PEOPLE:
+        return look_on_arrival(state, rule, at_ms)
+    return look(state, rule, trigger.min_samples, now, at_ms)
 
 
 def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, *, already_told: bool) -> bool:

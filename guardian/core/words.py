@@ -92,6 +92,7 @@ class Reason(StrEnum):
     # of a judged comparison
     NO_CONTROL = "NO_CONTROL"  # everybody has the candidate: there is nothing to compare with
     BASELINE_TOO_SMALL = "BASELINE_TOO_SMALL"  # too little of the past was kept before the first step
+    REPORTED = "REPORTED"  # a person told of a bug, or set a figure
     # of a flag change
     EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from guardian.core.finding import Finding, find
 from guardian.core.inputs import Bucket, Cell
-from guardian.core.judge import Finding, Hold, judge_gate, judge_trigger
+from guardian.core.judge import Hold, judge_gate, judge_trigger
 from guardian.core.outputs import Alert, Decision
 from guardian.core.rollout import METRICS, Op, RollbackPolicy, Rule
 from guardian.core.windows import tally_of
@@ -82,9 +83,9 @@ def test_a_comparison_means_what_it_says(op: Op, value: float, crosses: bool) ->
 def test_a_gate_without_data_is_never_a_pass() -> None:
     empty, few = tally_of(Bucket(0)), tally_of(bucket(0, ok=5))
     for metric in METRICS:
-        verdict = judge_gate(gate(below(metric, 1_000_000)), empty, 0, 0)
+        verdict = judge_gate(gate(below(metric, 1_000_000)), find(METRICS[metric], empty))
         assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, Reason.NO_DATA)
-    assert judge_gate(gate(below("error_rate", 0.1)), few, 0, 0).reason is Reason.TOO_FEW_SAMPLES
+    assert judge_gate(gate(below("error_rate", 0.1)), find(METRICS["error_rate"], few)).reason is Reason.TOO_FEW_SAMPLES
 
 
 @pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.unit != "count"])

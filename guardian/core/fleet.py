@@ -1,0 +1,130 @@
+"""Who runs the flag: which instance serves which version of its document, and who has fallen silent.
+
+When an instance was last heard of belongs to the partition, for one heartbeat speaks for many flags;
+what it serves belongs to the rollout, and changes seldom.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct, field
+
+from guardian.core.outputs import Alert
+
+Heard = dict[str, int]
+"""`service` SEPARATOR `instance` -> event time of its newest heartbeat, in milliseconds."""
+
+SEPARATOR: Final = "\x1f"
+GONE_MS: Final = 60_000
+"""An instance that has been silent for this long is not waited for."""
+MAX_HEARD: Final = 4_096
+"""Instances in one partition; beyond it those that are gone make room, or the newcomer is not followed."""
+MAX_SERVED: Final = 256
+"""Instances of one flag; the same."""
+MAX_SERVICES: Final = 32
+"""Services of one flag whose events came from an older document."""
+MAX_NAMED: Final = 20
+"""Instances and services that a text or a status names."""
+
+
+class Served(Struct):
+    """What one instance serves.
+
+    Args:
+        version: of the flag's document.
+        since_ms: event time of the first heartbeat that said so.
+    """
+
+    version: int
+    since_ms: int
+
+
+class Fleet(Struct):
+    """The instances that have sent heartbeats for a flag.
+
+    Args:
+        served: by instance, as in Heard.
+        older: services whose events still came from an older document -> [event time of the newest such event,
+            log time of its arrival], in milliseconds.
+        awaited: a flag change is not yet followed by everybody.
+        settled: nobody is behind, so there is nothing to look at.
+        alert: the alert on those who stay behind, None for none.
+    """
+
+    served: dict[str, Served] = field(default_factory=dict)
+    older: dict[str, list[int]] = field(default_factory=dict)
+    awaited: bool = False
+    settled: bool = True
+    alert: Alert | None = None
+
+    def take(self, key: str, version: int, at_ms: int, heard: Heard) -> bool:
+        """Take what a heartbeat says of this flag.
+
+        Returns:
+            True when it was not known.
+        """
+        known = self.served.get(key)
+        if known is not None and known.version == version:
+            return False
+        if known is None and len(self.served) >= MAX_SERVED and not self._make_room(at_ms, heard):
+            return False
+        self.served[key] = Served(version, at_ms)
+        self.settled = False
+        return True
+
+    def _make_room(self, at_ms: int, heard: Heard) -> bool:
+        for gone in [key for key in self.served if heard.get(key, 0) < at_ms - GONE_MS]:
+            del self.served[gone]
+        return len(self.served) < MAX_SERVED
+
+    def take_older(self, service: str, event_ms: int, log_ms: int) -> None:
+        """Take note that an event came from an older document."""
+        if service in self.older or len(self.older) < MAX_SERVICES:
+            newest_ms = self.older.get(service, [0, 0])[0]
+            self.older[service] = [max(newest_ms, event_ms), log_ms]
+            self.settled = False
+
+    def begin(self, watermark_ms: int, heard: Heard) -> None:
+        """A new document is out: who is silent already is forgotten, everybody else is expected to follow."""
+        self.served = {key: s for key, s in self.served.items() if heard.get(key, 0) >= watermark_ms - GONE_MS}
+        self.older.clear()
+        self.awaited, self.settled = True, False
+
+    def live(self, now_ms: int, heard: Heard) -> list[str]:
+        """Return the instances that were heard of in the last minute, sorted."""
+        return sorted(key for key in self.served if heard.get(key, 0) >= now_ms - GONE_MS)
+
+    def quietest(self, at_ms: int, heard: Heard) -> list[tuple[int, str, list[str]]]:
+        """Return the services that have sent heartbeats, the most silent first.
+
+        Returns:
+            for how long a service has been silent (milliseconds), its name, its instances.
+        """
+        services: dict[str, list[str]] = {}
+        for key in sorted(self.served):
+            if key in heard:
+                services.setdefault(key.partition(SEPARATOR)[0], []).append(key)
+        silent = [(at_ms - max(heard[key] for key in keys), name, keys) for name, keys in services.items()]
+        return sorted(((max(0, ms), name, keys) for ms, name, keys in silent), key=lambda item: (-item[0], item[1]))
+
+
+def key_of(service: str, instance: str) -> str:
+    """Return the key of an instance in Heard."""
+    return f"{service}{SEPARATOR}{instance}"
+
+
+def name_of(key: str) -> str:
+    """Return an instance as people read it: `checkout/checkout-7f9`."""
+    return key.replace(SEPARATOR, "/", 1)
+
+
+def hear(heard: Heard, key: str, at_ms: int) -> bool:
+    """Take note of a heartbeat; false when there are too many instances to take note of one more."""
+    if key not in heard and len(heard) >= MAX_HEARD:
+        for gone in [other for other, last_ms in heard.items() if last_ms < at_ms - GONE_MS]:
+            del heard[gone]
+        if len(heard) >= MAX_HEARD:
+            return False
+    heard[key] = max(heard.get(key, 0), at_ms)
+    return True

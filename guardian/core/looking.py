@@ -1,0 +1,196 @@
+"""What a rule finds in a rollout's state: its metric on its window, and what it is compared with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from guardian.core.baseline import MIN_GAUGE_SAMPLES
+from guardian.core.finding import Finding, find
+from guardian.core.fleet import MAX_NAMED, name_of
+from guardian.core.freezing import too_small
+from guardian.core.gauges import Line
+from guardian.core.instant import Instant
+from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule, Unit
+from guardian.core.state import RolloutState
+from guardian.core.text import count_text, duration_text
+from guardian.core.windows import Series, Tally
+from guardian.core.words import WEIGHT_FULL_BP, Reason
+
+EVER_MS: Final = 1 << 62
+
+
+def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int) -> Finding:
+    """Return what a rule finds at an event time.
+
+    Args:
+        rule: of a gate or a trigger.
+        needed: requests needed on either side; a window below it widens to at most the hold.
+        at_ms: the end of trailing windows, in event time.
+    """
+    match rule.metric.origin:
+        case Origin.PEOPLE:
+            bugs = state.reported.bugs
+            return Finding(bugs, 1, basis=state.reported.last_bug or "none reported")
+        case Origin.HEARTBEATS:
+            return _silence(state, now, at_ms)
+        case Origin.GAUGES:
+            return _worst_service(state, rule, at_ms)
+        case _:
+            return _outside(state, rule, now, _of_arms(state, rule, needed, at_ms))
+
+
+def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
+    """Return a count on all that has arrived, what lies ahead of `at_ms` too."""
+    start_ms = at_ms - rule.over_ms
+    return find(rule.metric, state.series.window(start_ms, EVER_MS, latency=False), start_ms, at_ms)
+
+
+# Arms
+
+
+def _of_arms(state: RolloutState, rule: Rule, needed: int, at_ms: int) -> Finding:
+    over_ms = rule.over_ms
+    while True:
+        found = _on_window(state, rule, at_ms, over_ms)
+        enough = min(found.n, found.reference_n if rule.against is Against.CONTROL else found.n) >= needed
+        if enough or over_ms >= rule.hold_ms or rule.per_step:
+            break
+        over_ms = min(2 * over_ms, rule.hold_ms)
+    match rule.against:
+        case Against.CONTROL:
+            return _doubt_control(state, found, needed)
+        case Against.BASELINE:
+            return _doubt_baseline(state, rule, found, needed)
+        case Against.PAST:
+            return _doubt_past(rule, found, needed)
+        case _:
+            return found
+
+
+def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int) -> Finding:
+    """The metric, and what it is compared with, on windows of this length."""
+    start_ms, end_ms = (0, 0) if rule.per_step else (at_ms - over_ms, at_ms)
+    variants, arms = state.spec.variants, state.arms
+    if rule.against is Against.CONTROL and arms is not None:
+        both = (variants.candidate, variants.control)
+        mine, other = (_part(arms.series[v], arms.tally(v), rule, start_ms, end_ms) for v in both)
+    else:
+        mine = _part(state.series, state.candidate_tally(), rule, start_ms, end_ms)
+        other = Tally()
+        if rule.against is Against.BASELINE and state.baseline is not None:
+            other = state.baseline.tally
+        elif rule.against is Against.PAST:
+            other = _part(state.series, other, rule, start_ms - rule.period_ms, end_ms - rule.period_ms)
+    found = find(rule.metric, mine, start_ms, end_ms)
+    if rule.against is Against.NONE:
+        return found
+    reference = find(rule.metric, other)
+    return replace(found, reference=reference.value, reference_n=reference.n)
+
+
+def _part(series: Series, since_step: Tally, rule: Rule, start_ms: int, end_ms: int) -> Tally:
+    if not end_ms:
+        return since_step
+    return series.window(start_ms, end_ms, latency=rule.metric.unit is Unit.LATENCY_MS)
+
+
+def _doubt_control(state: RolloutState, found: Finding, needed: int) -> Finding:
+    if state.weight_bp >= WEIGHT_FULL_BP:
+        return replace(found, doubt=Reason.NO_CONTROL, note="no control to compare with at 100%")
+    if found.reference is not None and found.reference_n < needed:
+        return replace(found, doubt=Reason.TOO_FEW_SAMPLES)
+    return found
+
+
+def _doubt_baseline(state: RolloutState, rule: Rule, found: Finding, needed: int) -> Finding:
+    declared = state.spec.baseline.get(rule.metric.name)
+    if declared is not None:
+        return replace(found, reference=declared, reference_n=0)
+    if state.baseline is not None and found.reference is not None and found.reference_n >= needed:
+        return found
+    return replace(found, doubt=Reason.BASELINE_TOO_SMALL, note=too_small(state, found.reference_n, needed))
+
+
+def _doubt_past(rule: Rule, found: Finding, needed: int) -> Finding:
+    if found.reference is not None and found.reference_n >= needed:
+        return found
+    note = (
+        f"{count_text(found.reference_n)} of {count_text(max(needed, 1))} requests are known from "
+        f"{duration_text(rule.period_ms)} before"
+    )
+    return replace(found, doubt=Reason.TOO_FEW_SAMPLES, note=note)
+
+
+def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> Finding:
+    """What an operator has set stands where no event measures the figure itself."""
+    name = rule.metric.key.removeprefix(NAMED_PREFIX)
+    outside = state.reported.outside.get(name) if rule.metric.key.startswith(NAMED_PREFIX) else None
+    if outside is None or found.n:
+        return found
+    if found.doubt not in (None, Reason.NO_DATA) and rule.against is not Against.NONE:
+        return replace(found, value=outside.value)
+    age = duration_text(max(0, now.log_ms - outside.at_ms) // 1_000 * 1_000)
+    return replace(found, value=outside.value, n=1, basis=f"set by {outside.by} {age} ago")
+
+
+# Services
+
+
+def _silence(state: RolloutState, now: Instant, at_ms: int) -> Finding:
+    if now.stale:
+        return Finding(None, 0, doubt=Reason.STALE_EVIDENCE, note=f"guardian is blind: {now.stale}")
+    services = state.fleet.quietest(at_ms, now.heard)
+    if not services:
+        return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has sent heartbeats for this flag")
+    silent_ms, service, keys = services[0]
+    names = ", ".join(name_of(key) for key in keys[:MAX_NAMED])
+    more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
+    return Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}")
+
+
+def _worst_service(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
+    """The service whose gauge is nearest to its bound, or furthest beyond it."""
+    lines = state.gauges.lines.get(rule.metric.key, {}) if state.gauges else {}
+    found = [_of_service(state, rule, service, lines[service], at_ms) for service in sorted(lines)]
+    known = [each for each in found if each.value is not None]
+    if not known:
+        return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has reported it in this time")
+    fit = [each for each in known if each.doubt is None]
+    return max(fit, key=lambda each: _excess(rule, each)) if fit else known[0]
+
+
+def _excess(rule: Rule, found: Finding) -> float:
+    """By which share a value lies beyond its bound."""
+    bound, value = rule.bound(found.reference), found.value
+    if bound is None or value is None:
+        return float("-inf")
+    beyond = value - bound if rule.op in (Op.ABOVE, Op.AT_LEAST) else bound - value
+    return beyond / abs(bound) if bound else beyond * EVER_MS
+
+
+def _of_service(state: RolloutState, rule: Rule, service: str, line: Line, at_ms: int) -> Finding:
+    start_ms = at_ms - rule.over_ms
+    n, value = line.window(start_ms, at_ms)
+    found = Finding(value, n, start_ms, at_ms, service=service)
+    if rule.against is Against.NONE:
+        return found
+    if rule.against is Against.PAST:
+        n, reference = line.window(start_ms - rule.period_ms, at_ms - rule.period_ms)
+        found = replace(found, reference=reference, reference_n=n)
+        if reference is None:
+            note = f"its past begins {duration_text(max(0, at_ms - line.since_ms()))} ago, " + (
+                f"{duration_text(rule.period_ms + rule.over_ms)} are needed"
+            )
+            return replace(found, doubt=Reason.TOO_FEW_SAMPLES, note=note)
+        return found
+    declared = state.spec.baseline.get(rule.metric.name)
+    if declared is not None:
+        return replace(found, reference=declared)
+    n, reference = state.baseline.gauge(rule.metric.key, service) if state.baseline else (0, None)
+    found = replace(found, reference=reference, reference_n=n)
+    if n < MIN_GAUGE_SAMPLES:
+        note = too_small(state, n, MIN_GAUGE_SAMPLES)
+        return replace(found, doubt=Reason.BASELINE_TOO_SMALL, note=note)
+    return found

@@ -1,0 +1,50 @@
+"""Named figures of an arm beside its requests: how many, and their sum; so a rate, a mean and a count add up alike.
+
+`mismatch` sums dual runs that differed, `migration_failure` and `fallback` migration events, `metric:NAME` what the
+events themselves measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from guardian.core.inputs import Bucket
+from guardian.core.rollout import NAMED_PREFIX
+
+Sums = dict[str, list[float]]
+"""By name: [how many, their sum]."""
+
+MISMATCH = "mismatch"
+MIGRATION_FAILURE = "migration_failure"
+FALLBACK = "fallback"
+
+
+def sums_of(bucket: Bucket, tracked: Collection[str]) -> Sums:
+    """Return the named figures of a bucket.
+
+    Args:
+        bucket: of an input batch.
+        tracked: the names that a rule looks at; all others are left out.
+    """
+    found: Sums = {}
+    if MISMATCH in tracked and bucket.pairs:
+        found[MISMATCH] = [float(bucket.pairs[0]), float(bucket.pairs[1])]
+    if bucket.migrations:
+        n = float(sum(bucket.migrations))
+        for name, count in zip((MIGRATION_FAILURE, FALLBACK), bucket.migrations[1:3], strict=True):
+            if name in tracked:
+                found[name] = [n, float(count)]
+    for name, figures in bucket.metrics.items():
+        if (key := f"{NAMED_PREFIX}{name}") in tracked:
+            found[key] = [float(figures[0]), float(figures[1])]
+    return found
+
+
+def added(parts: Iterable[Sums]) -> Sums:
+    """Return the sum of any number of parts."""
+    total: Sums = {}
+    for part in parts:
+        for name, (n, amount) in part.items():
+            mine = total.get(name)
+            total[name] = [n, amount] if mine is None else [mine[0] + n, mine[1] + amount]
+    return total
