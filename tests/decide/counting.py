@@ -102,9 +102,10 @@ class CountingEngine:
             reason=Reason.STARTED,
         )
 
-    def jump(self, offset: int, log_ms: int) -> list[Output]:
+    def jump(self, offset: int, log_ms: int, *, truncated: bool) -> list[Output]:
         self.next_offset = offset
-        self.included.clear()
+        if truncated:
+            self.included.clear()
         self.jumps.append(offset)
         self._dirty.update(self.counts)
         return []

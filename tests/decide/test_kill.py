@@ -26,7 +26,7 @@ from tests.eventually import eventually
 SEED = 20_261_121
 PARTITIONS = 6
 FLAGS = [f"flag-{number}" for number in range(24)]
-LOAD_SECONDS = 36.0
+LOAD_SECONDS = 28.0
 
 
 def spec_of(flag: str) -> dict[str, Any]:
