@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from guardian.core.events import SPLIT_VARIABLE, Assignment
+from guardian.core.events import SPLIT_VARIABLE
 from guardian.errors import DecodeError, DecodeReason
 from guardian.sdk.rules import Rule, RuleError, compile_rule
 
@@ -38,7 +38,7 @@ class FlagDocument:
         killed: the kill switch is on.
         override_name: the environment variable that overrides this flag.
         raw: the value as it came.
-        metadata: what telemetry is stamped with, by assignment.
+        stamp: what telemetry is stamped with, but for the assignment.
     """
 
     flag: str
@@ -56,12 +56,16 @@ class FlagDocument:
     killed: bool
     override_name: str
     raw: bytes
-    metadata: dict[str, dict[str, Scalar]] = field(repr=False)
+    stamp: dict[str, Scalar]
 
     @property
     def pair(self) -> Pair:
         """(epoch, version), by which documents are ordered."""
         return self.epoch, self.version
+
+    def metadata(self, assignment: str) -> dict[str, Scalar]:
+        """Return what an evaluation says beside the value; the caller may change it."""
+        return {**self.stamp, "assignment": str(assignment)}
 
 
 def override_name(flag: str, env_prefix: str) -> str:
@@ -156,7 +160,7 @@ def _document(part: _Part, metadata: _Part, raw: bytes) -> FlagDocument:
         killed=metadata.take("killed", bool, False),
         override_name=override_name(part.flag, metadata.take("env_prefix", str, "")),
         raw=raw,
-        metadata={str(assignment): {**stamp, "assignment": str(assignment)} for assignment in Assignment},
+        stamp=stamp,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,15 +195,13 @@ class Follower:
             # Step 1: the whole topic into a store of its own. It is taken over as one step, so that a deleted flag
             # does not come back for a moment, and what is older than what we have changes nothing.
             fresh = Store()
-            early = await self._catch_up(consumer, ends, fresh)
+            await self._catch_up(consumer, ends, fresh)
             changed = self._store.adopt(fresh)
             # Step 2: only what comes from here on is a sign of life.
             self._freshness.connected([place.partition for place in ends], self._timing.clock())
             self.caught_up.set()
             self._problem = "no beat from guardian"
             self._changed(changed)
-            for record in early:
-                self._take(record)
             await self._live(consumer)
         finally:
             await leave(consumer.stop, consumer._client.close)
@@ -230,24 +228,20 @@ class Follower:
         found: set[int] = partitions
         return found
 
-    async def _catch_up(self, consumer: AIOKafkaConsumer, ends: Offsets, fresh: Store) -> list[ConsumerRecord]:
-        """Fold everything up to `ends` into `fresh`; return the records beyond, which came meanwhile."""
+    async def _catch_up(self, consumer: AIOKafkaConsumer, ends: Offsets, fresh: Store) -> None:
+        """Fold everything up to `ends`, and what comes meanwhile, into `fresh`."""
         moved_at = self._timing.clock()
-        beyond: list[ConsumerRecord] = []
         # The last record may be one that compaction took: so the position tells, not the records.
         while any([await consumer.position(place) < end for place, end in ends.items()]):
-            found: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=100)
-            for place, records in found.items():
+            found: dict[Any, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=100)
+            for records in found.values():
                 for record in records:
-                    if record.offset >= ends[place]:
-                        beyond.append(record)
-                    elif record.key != _BEAT:
+                    if record.key != _BEAT:
                         fresh.apply(record.key, record.value)
             now = self._timing.clock()
             moved_at = now if found else moved_at
             if now - moved_at > self._timing.catch_up_s:
                 raise TimeoutError(f"reading {self._topic} does not come to its end")
-        return beyond
 
     async def _live(self, consumer: AIOKafkaConsumer) -> None:
         connected_at = self._timing.clock()

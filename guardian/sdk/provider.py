@@ -241,7 +241,7 @@ class GuardianProvider(AbstractProvider):
             self._evaluation_errors += 1
         if answer.override_ignored:
             self._overrides_ignored += 1
-        metadata = document.metadata[answer.assignment].copy()
+        metadata = document.metadata(answer.assignment)
         if answer.variant is None:
             return FlagResolutionDetails(default, reason=answer.reason, flag_metadata=metadata)
         value = document.variants[answer.variant]

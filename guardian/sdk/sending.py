@@ -99,6 +99,7 @@ class KafkaSink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._stopping = threading.Event()
+        self._hurry = False
         self._turn = 0
         self._topics: set[str] = set()
         self._problem = ""
@@ -149,6 +150,7 @@ class KafkaSink:
         return done
 
     def _wake_up(self) -> None:
+        self._hurry = True  # also for a loop that is only coming
         loop = self._loop
         if loop is not None and not self._wake.is_set():
             with suppress(RuntimeError):  # the loop has ended
@@ -197,8 +199,11 @@ class KafkaSink:
         try:
             await producer.start()
             while not self._stopping.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._options.linger_s)
+                if not self._hurry:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), self._options.linger_s)
+                # Forgotten before the events are taken: whoever is in a hurry has put his event in before he says so.
+                self._hurry = False
                 self._wake.clear()
                 if letters := self.outbox.take(_ROUND):
                     await self._deliver(producer, letters)

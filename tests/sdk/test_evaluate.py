@@ -44,8 +44,10 @@ def test_the_application_s_own_split_is_never_taken(weight_bp: int) -> None:
     found = document(weight_bp=weight_bp)
     assert ask(found, key=OUT_OF_FIVE_PER_CENT, guardian_split=0).variant == "off"
     assert ask(found, key=None, guardian_split=0).variant == "off"
-    mixed = with_targeting({"if": [{"and": [{"var": "vip"}, {"<": [{"var": "guardian_split"}, 500]}]}, "on", "off"]})
-    assert ask(mixed, key=OUT_OF_FIVE_PER_CENT, guardian_split=0, vip=True).variant == "off"
+    inside = {"<": [{"var": ["guardian_split", 10000]}, 500]}
+    mixed = with_targeting({"if": [{"and": [{"var": "vip"}, inside]}, "on", "off"]})
+    for key in (OUT_OF_FIVE_PER_CENT, None):
+        assert ask(mixed, key=key, guardian_split=0, vip=True).variant == "off"
 
 
 def test_without_targeting_everyone_gets_control() -> None:

@@ -120,6 +120,7 @@ def test_events_tell_what_changed_and_when_guardian_fell_silent_and_came_back(on
             await writer.beat()
             provider = provider_for(on_embedded, QUICK)
             with installed(provider) as client:
+                assert provider.counts().garbage == 0
                 for event in ProviderEvent:
                     client.add_handler(event, hear(event))
                 await eventually(lambda: client.get_provider_status() is ProviderStatus.STALE)

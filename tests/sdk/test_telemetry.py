@@ -139,7 +139,7 @@ def test_a_crash_is_sent_at_once_and_takes_along_what_waits(settings: Settings) 
     patient = TelemetryOptions(heartbeat_s=0, linger_s=3_600)
     with telemetry_for(settings, patient) as telemetry:
         telemetry.request(SERVED)
-        telemetry.flush(10)  # connected from here on
+        assert telemetry.flush(10)  # connected from here on
         telemetry.request(SERVED)
         telemetry.request(SERVED, outcome="crash")
         assert len(asyncio.run(arrived(settings, 3, within=5.0))) == 3
@@ -194,6 +194,22 @@ def test_the_oldest_events_are_dropped_first_and_bytes_are_bounded_too() -> None
     assert (outbox.accepted, outbox.dropped) == (7, 3)
     outbox.put(Letter("t", None, b"larger than everything"))
     assert len(outbox) == 0
+
+
+def test_what_the_broker_did_not_acknowledge_in_time_counts_as_dropped() -> None:
+    async def scene() -> None:
+        options = TelemetryOptions(heartbeat_s=0, deliver_within_s=0.3, backoff_s=0.01)
+        async with EmbeddedBroker() as broker:
+            telemetry = Telemetry("checkout", None, broker.bootstrap, "lost", options)
+            telemetry.request(SERVED)
+            assert await asyncio.to_thread(telemetry.flush, 10)
+        for _ in range(50):
+            telemetry.request(SERVED)
+        assert await asyncio.to_thread(telemetry.flush, 10)
+        assert (telemetry.delivered, telemetry.dropped) == (1, 50)
+        await asyncio.to_thread(telemetry.close, 0.1)
+
+    asyncio.run(scene())
 
 
 def test_events_that_wait_for_the_broker_arrive_when_it_comes(settings: Settings) -> None:
