@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -183,7 +183,7 @@ def sign(bucket: Bucket, signature: str, count: int) -> None:
     bucket.signatures[short] = bucket.signatures.get(short, 0) + count
 
 
-def cells_of(flag: str, mine: Iterable[tuple[CellKey, Buckets]], limit: int) -> tuple[list[Cell], int]:
+def cells_of(flag: str, mine: Sequence[tuple[CellKey, Buckets]], limit: int) -> tuple[list[Cell], int]:
     """Return a flag's cells, at most `limit` of them.
 
     Args:
@@ -196,9 +196,10 @@ def cells_of(flag: str, mine: Iterable[tuple[CellKey, Buckets]], limit: int) -> 
         version, variant and assignment go together into the service `other`; what is too much even then goes
         into one cell whose variant is `other` too, so that no judgement takes it for an arm.
     """
-    rest = sorted(mine, key=lambda item: (-_weight(item[1]), item[0]))
+    rest = sorted(mine, key=lambda item: item[0])
     if len(rest) <= limit:
         return [_cell(key, buckets) for key, buckets in rest], 0
+    rest.sort(key=lambda item: -events_in(item[1]))
     own = max(0, limit - max(1, limit // 8))
     cells, others = [_cell(key, buckets) for key, buckets in rest[:own]], Cells()
     for key, buckets in rest[own:]:
@@ -210,8 +211,14 @@ def cells_of(flag: str, mine: Iterable[tuple[CellKey, Buckets]], limit: int) -> 
     return cells, len(rest) - own
 
 
-def _weight(buckets: Buckets) -> int:
-    return sum(bucket.n + bucket.exposures for bucket in buckets.values())
+def events_in(buckets: Buckets) -> int:
+    """Return how many events the buckets of a cell have counted."""
+    total = 0
+    for bucket in buckets.values():
+        total += bucket.n + bucket.exposures
+        if bucket.feedback or bucket.migrations or bucket.pairs:
+            total += sum(bucket.feedback.values()) + sum(bucket.migrations) + sum(bucket.pairs[:1])
+    return total
 
 
 def _cell(key: CellKey, buckets: Buckets, segment: str = "") -> Cell:

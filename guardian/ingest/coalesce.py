@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 
 from aiokafka import ConsumerRecord
 
-from guardian.core.inputs import MAX_CELLS_PER_FLAG, Batch, Gauge, Heartbeat, Source
+from guardian.core.inputs import MAX_CELLS_PER_FLAG, Batch, Bucket, Gauge, Heartbeat, Source
 from guardian.errors import DecodeError, InternalError
-from guardian.ingest.cells import Buckets, Cells, add_bins, cells_of, sign
-from guardian.ingest.columns import CellKey, Columns, Group
+from guardian.ingest.cells import Buckets, Cells, add_bins, cells_of, events_in, sign
+from guardian.ingest.columns import CellKey, Columns
 from guardian.ingest.known import Arms, Rollouts
 from guardian.ingest.ranges import RANGE_BYTES, RECORD_BYTES, Closed, DeadLetter, Tally
 from guardian.kafka.partition import partition_of
@@ -174,18 +174,24 @@ class Coalescer:
         return closed
 
     def _sum_columns(self) -> None:
-        keys = list(self._columns.labels.cells)
-        for item in self._columns.sums():
-            bucket = self._cells.bucket(keys[item.cell], item.second)
-            if isinstance(item, Group):
-                bucket.n += item.n
-                setattr(bucket, item.outcome, getattr(bucket, item.outcome) + item.n)
-                bucket.latency_n += item.latency_n
-                bucket.latency_sum_us += item.latency_sum_us
-                if item.signature:
-                    sign(bucket, item.signature, item.n)
-            else:
-                add_bins(bucket, item.bins, item.counts)
+        groups, spreads = self._columns.sums()
+        labels = self._columns.labels
+        keys, cell_of = list(labels.cells), labels.cell_of
+        mine: dict[tuple[int, int], Bucket] = {}
+        for label, second, n, latency_n, latency_sum_us in groups:
+            place = (cell_of[label], second)
+            bucket = mine.get(place)
+            if bucket is None:
+                bucket = mine[place] = self._cells.bucket(keys[place[0]], second)
+            outcome, signature = labels.outcome_of[label], labels.signature_of[label]
+            bucket.n += n
+            setattr(bucket, outcome, getattr(bucket, outcome) + n)
+            bucket.latency_n += latency_n
+            bucket.latency_sum_us += latency_sum_us
+            if signature:
+                sign(bucket, signature, n)
+        for cell, second, bins, counts in spreads:
+            add_bins(mine[cell, second], bins, counts)
         self._event_s = max(self._event_s, self._columns.latest_s)
 
     def _forwarded(self, by_flag: dict[str, list[tuple[CellKey, Buckets]]]) -> set[str]:
@@ -193,7 +199,7 @@ class Coalescer:
         weight: dict[str, int] = defaultdict(int)
         for flag, cells in by_flag.items():
             if flag not in self._rollouts.arms:
-                weight[flag] = sum(_events(buckets) for _, buckets in cells)
+                weight[flag] = sum(events_in(buckets) for _, buckets in cells)
         for event in self._heartbeats.values():
             for flag in event.flags or {}:
                 if flag not in self._rollouts.arms:
@@ -247,13 +253,6 @@ def _arrivals(records: Sequence[ConsumerRecord]) -> tuple[int, int]:
         return records[0].timestamp, records[-1].timestamp
     times = [record.timestamp for record in records]
     return min(times), max(times)
-
-
-def _events(buckets: Buckets) -> int:
-    return sum(
-        bucket.n + bucket.exposures + sum(bucket.feedback.values()) + sum(bucket.migrations) + sum(bucket.pairs[:1])
-        for bucket in buckets.values()
-    )
 
 
 def _heartbeat(event: TelemetryEvent, flags: dict[str, int]) -> Heartbeat:

@@ -6,7 +6,8 @@ an object, a call or a dict entry per event is what costs. Everything that is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -111,16 +112,14 @@ def _cell_key(event: HotKey) -> CellKey | None:
 class Group(NamedTuple):
     """Plain requests of one label in one second."""
 
-    cell: int
+    label: int
     second: int
-    outcome: str
-    signature: str
     n: int
     latency_n: int
     latency_sum_us: int
 
 
-class Bins(NamedTuple):
+class Spread(NamedTuple):
     """The latency histogram of one cell in one second."""
 
     cell: int
@@ -179,25 +178,25 @@ class Columns:
 
     def size_bound(self) -> int:
         """Return about how many bytes of a record the sums can take at the most."""
-        spread = min(self.last_second - self.first_second + 1, self.rows)
+        span = min(self.last_second - self.first_second + 1, self.rows)
         labels = len(self.labels.cell_of)
-        return 160 * labels + min(30 * self.rows, 5 * self.rows + 40 * labels * spread)
+        return 160 * labels + min(30 * self.rows, 5 * self.rows + 40 * labels * span)
 
-    def sums(self) -> Iterator[Group | Bins]:
-        """Yield the requests by label and second, then the latencies by cell and second."""
+    def sums(self) -> tuple[list[Group], list[Spread]]:
+        """Return the requests by label and second, and the latencies by cell and second."""
         if not self.rows:
-            return
+            return [], []
         label, second, latency = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
+        span = self.last_second - self.first_second + 1
         slot = second - self.first_second
-        spread = self.last_second - self.first_second + 1
         timed = ~np.isnan(latency)
-        yield from self._groups(label * spread + slot, latency, timed, spread)
+        groups = self._groups(label * span + slot, timed, latency, span)
         cell = np.array(self.labels.cell_of, np.int64)[label[timed]]
-        yield from self._bins(cell * spread + slot[timed], latency[timed], spread)
+        return groups, self._spreads(cell * span + slot[timed], latency[timed], span)
 
-    def _groups(self, code: Ints, latency: Floats, timed: NDArray[np.bool_], spread: int) -> Iterator[Group]:
+    def _groups(self, code: Ints, timed: NDArray[np.bool_], latency: Floats, span: int) -> list[Group]:
         names: Ints | None = None
-        top = len(self.labels.cell_of) * spread
+        top = len(self.labels.cell_of) * span
         if top > max(4 * len(code), 65_536):  # few of many: number those that occur
             names, code = np.unique(code, return_inverse=True)
             top = len(names)
@@ -205,29 +204,24 @@ class Columns:
         latency_n = np.bincount(code[timed], minlength=top)
         # Whole microseconds below 2**53 in all: the float sums are exact, so they merge in any order.
         us = np.rint(np.minimum(latency[timed], HIGHEST_MS) * 1000)
-        sums = np.bincount(code[timed], weights=us, minlength=top)
+        sums = np.bincount(code[timed], weights=us, minlength=top).astype(np.int64)
         found = np.flatnonzero(n)
-        codes = found if names is None else names[found]
-        for at, code_at in zip(found.tolist(), codes.tolist(), strict=True):
-            label, slot = divmod(code_at, spread)
-            yield Group(
-                self.labels.cell_of[label],
-                self.first_second + slot,
-                self.labels.outcome_of[label],
-                self.labels.signature_of[label],
-                int(n[at]),
-                int(latency_n[at]),
-                int(sums[at]),
-            )
+        label, slot = np.divmod(found if names is None else names[found], span)
+        columns = (label, slot + self.first_second, n[found], latency_n[found], sums[found])
+        return list(map(Group._make, zip(*(column.tolist() for column in columns), strict=True)))
 
-    def _bins(self, place: Ints, latency: Floats, spread: int) -> Iterator[Bins]:
+    def _spreads(self, place: Ints, latency: Floats, span: int) -> list[Spread]:
         if not len(place):
-            return
-        code = place * BIN_COUNT + bins_of(latency)
-        codes, counts = np.unique(code, return_counts=True)
+            return []
+        codes, counts = np.unique(place * BIN_COUNT + bins_of(latency), return_counts=True)
         places, bins = np.divmod(codes, BIN_COUNT)
         starts = np.flatnonzero(np.diff(places, prepend=-1))
-        ends = np.append(starts[1:], len(places))
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            cell, slot = divmod(int(places[start]), spread)
-            yield Bins(cell, self.first_second + slot, bins[start:end].tolist(), counts[start:end].tolist())
+        cell, slot = np.divmod(places[starts], span)
+        all_bins, all_counts = bins.tolist(), counts.tolist()
+        borders = [*starts.tolist(), len(all_bins)]
+        return [
+            Spread(cell_at, second, all_bins[start:end], all_counts[start:end])
+            for cell_at, second, (start, end) in zip(
+                cell.tolist(), (slot + self.first_second).tolist(), pairwise(borders), strict=True
+            )
+        ]

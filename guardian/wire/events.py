@@ -107,6 +107,8 @@ class MigrationEvent(Struct):
     deviation: float | None = None
 
 
+_LINE_BREAK, _OPENING, _CLOSING = b"\n{}"
+
 _hot: Final = msgspec.json.Decoder(HotEvent)
 _telemetry: Final = msgspec.json.Decoder(TelemetryEvent)
 _migration: Final = msgspec.json.Decoder(MigrationEvent)
@@ -128,7 +130,7 @@ def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
     """
     try:
         blob = b"\n".join(values)
-        if not _borders_hold(blob, len(values)):
+        if not _borders_hold(blob, values):
             return None
         events = _hot.decode_lines(blob)
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
@@ -136,17 +138,16 @@ def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
     return events if len(events) == len(values) else None
 
 
-def _borders_hold(blob: bytes, count: int) -> bool:
+def _borders_hold(blob: bytes, values: list[bytes]) -> bool:
     """Whether the only line breaks are the borders between messages, each between `}` and `{`, none too large."""
-    if blob[:1] != b"{" or blob[-1:] != b"}":
+    size = np.fromiter(map(len, values), np.int64, len(values))
+    if blob[:1] != b"{" or blob[-1:] != b"}" or size.max() > MAX_EVENT_BYTES:
         return False
     text = np.frombuffer(blob, np.uint8)
-    borders = np.flatnonzero(text == 10)
-    if len(borders) != count - 1:
+    borders = (size + 1).cumsum()[:-1] - 1
+    if np.count_nonzero(text == _LINE_BREAK) != len(borders):
         return False
-    if int(np.diff(borders, prepend=-1, append=len(text)).max()) - 1 > MAX_EVENT_BYTES:
-        return False
-    return bool((text[borders - 1] == 125).all() and (text[borders + 1] == 123).all())
+    return bool((text[borders - 1] == _CLOSING).all() and (text[borders + 1] == _OPENING).all())
 
 
 def decode_telemetry(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> TelemetryEvent:
