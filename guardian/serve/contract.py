@@ -74,7 +74,9 @@ ERRORS: Final[Responses] = {
 
 def _structs() -> dict[str, Any]:
     """The structs of the topics as JSON Schema; a free value, as in a spec document, may be anything."""
-    return msgspec.json.schema_components(_TYPES, schema_hook=lambda _: {"description": "any value"}, ref_template=_SCHEMAS)[1]
+    return msgspec.json.schema_components(
+        _TYPES, schema_hook=lambda _: {"description": "any value"}, ref_template=_SCHEMAS
+    )[1]
 
 
 def describe(app: FastAPI) -> None:

@@ -52,6 +52,7 @@ class Follower:
         self._board = board
         self._names = {settings.topic(TOPICS[topic].name): topic for topic in board.topics}
         self._next: dict[TopicPartition, int] = {}
+        self._past: dict[TopicPartition, int] = {}
 
     async def run(self) -> None:
         """Follow until cancelled. Whatever Kafka says is waited for: readiness tells of it."""
@@ -85,6 +86,7 @@ class Follower:
             left_off = self._next.get(place, first)
             # A topic that was made anew is shorter than what we have read of the old one.
             reader.seek(place, left_off if oldest <= left_off <= ends[place] else first)
+        self._past = ends
 
     async def _read(self, reader: AIOKafkaConsumer) -> None:
         while True:
@@ -115,11 +117,11 @@ class Follower:
         places = reader.assignment()
         ends: dict[TopicPartition, int] = await reader.end_offsets(places)
         # The position, not the last record that was seen: compaction and retention leave no records, but places.
-        behind = [max(0, end - await reader.position(place)) for place, end in ends.items()]
-        self.lag_records = sum(behind)
+        at = {place: await reader.position(place) for place in places}
+        self.lag_records = sum(max(0, end - at[place]) for place, end in ends.items())
         self.problem = ""
         metrics.BEHIND.set(self.lag_records)
-        if not self.lag_records and not self._board.live:
+        if not self._board.live and all(at[place] >= end for place, end in self._past.items()):
             log.info("the past is read: %d rollouts, %d flags", len(self._board.rollouts), len(self._board.states))
             self._board.live = True
 

@@ -22,6 +22,7 @@ MAX_CONNECTIONS: Final = 1_000
 END_WITHIN_S: Final = 5
 """How long requests under way may take once the end was asked for."""
 IDLE_S: Final = 15
+DEAD_MS: Final = 60_000
 _BACKLOG: Final = 512
 
 
@@ -103,6 +104,10 @@ def _open_door(settings: Settings) -> socket.socket:
         door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Connections inherit both: a peer that is gone, or takes nothing, is forgotten by the kernel.
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
             door.bind(address)
             door.listen(_BACKLOG)
         except OSError:

@@ -58,6 +58,37 @@ ANSWERS: Final[Responses] = {
 }
 
 
+_REFUSED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "index": {"type": "integer", "description": "from 0; in JSON Lines the line's"},
+        "reason": {"type": "string"},
+        "message": {"type": "string"},
+        "fix": {"type": "string"},
+    },
+}
+_TAKEN: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "ok": {"type": "boolean", "description": "nothing was refused"},
+        "accepted": {"type": "integer", "description": "events that Kafka has"},
+        "refused_count": {"type": "integer"},
+        "refused": {"type": "array", "items": _REFUSED},
+    },
+}
+_EVENTS: Final[dict[str, Any]] = {
+    JSON: {"schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}},
+    "application/x-ndjson": {"schema": {"type": "string"}},
+}
+EVENT_ANSWERS: Final[Responses] = {
+    **{status: answer for status, answer in ERRORS.items() if status != 404},
+    **says(202, _TAKEN, "Kafka has all that were accepted."),
+    **fault(400, "Not JSON."),
+    **fault(413, "Too large, or too many events."),
+    **says(422, _TAKEN, "Nothing was accepted: every event was refused."),
+}
+
+
 def ordering_routes(site: Site) -> APIRouter:
     """Return the routes that write."""
     routes = APIRouter(prefix="/v1")
@@ -177,43 +208,12 @@ async def _ask(site: Site, verb: str, flag: str, actor: Actor, body: bytes) -> A
 
 
 def _events(routes: APIRouter, site: Site) -> None:
-    answer = {
-        "type": "object",
-        "properties": {
-            "ok": {"type": "boolean", "description": "nothing was refused"},
-            "accepted": {"type": "integer", "description": "events that Kafka has"},
-            "refused_count": {"type": "integer"},
-            "refused": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "index": {"type": "integer", "description": "from 0; in JSON Lines the line's"},
-                        "reason": {"type": "string"},
-                        "message": {"type": "string"},
-                        "fix": {"type": "string"},
-                    },
-                },
-            },
-        },
-    }
-    one_or_many = {"schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}}
-    content = {JSON: one_or_many, "application/x-ndjson": {"schema": {"type": "string"}}}
-    documented = {
-        **ERRORS,
-        **says(202, answer, "Kafka has all that were accepted."),
-        **fault(400, "Not JSON."),
-        **fault(413, "Too large, or too many events."),
-        **says(422, answer, "Nothing was accepted: every event was refused."),
-    }
-    documented.pop(404)
-
     @routes.post(
         "/events",
         tags=["events"],
         status_code=202,
-        responses=documented,
-        openapi_extra={"requestBody": {"required": True, "content": content}},
+        responses=EVENT_ANSWERS,
+        openapi_extra={"requestBody": {"required": True, "content": _EVENTS}},
         dependencies=[Depends(site.access.need(Right.SEND))],
     )
     async def send_events(request: Request) -> Response:

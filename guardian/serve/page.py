@@ -12,7 +12,7 @@ from typing import Final
 from guardian.core.outputs import Alert, Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import count_text, duration_text, rate_text, value_text, weight_text
-from guardian.core.words import Phase, Reason
+from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.serve.site import Site
 from guardian.wire.cloudevents import MAX_TIME_MS, rfc3339
 
@@ -77,7 +77,7 @@ def status_page(site: Site, flag: str = "") -> str:
     found = [status for name, status in board.rollouts.items() if flag in ("", name)]
     found.sort(key=lambda status: (status.state.phase is Phase.ARCHIVED, -status.since_ms, status.state.flag))
     active = [alert for alert in reversed(board.alerts.values()) if alert.active and flag in ("", alert.flag)]
-    decisions = (decision for decision in reversed(board.decisions) if flag in ("", decision.flag))
+    decisions = (decision for decision in reversed(board.decisions) if _is_news(decision, flag))
     parts = [f"<h1>guardian · {escape(site.settings.prefix)}</h1>", _readiness(site.not_ready()), _alerts(active)]
     parts += [_rollout(status) for status in found[:SHOWN_ROLLOUTS]]
     if not found:
@@ -186,9 +186,14 @@ def _decisions(decisions: Iterable[Decision]) -> str:
             _weights(one),
         )
         for one in decisions
-        if one.reason is not Reason.SUMMARY
     ]
     return f"<section><h2>Latest decisions</h2><table>{''.join(rows)}</table></section>" if rows else ""
+
+
+def _is_news(one: Decision, flag: str) -> bool:
+    """Whether a decision tells something new of a flag: no summary, and no partition's word that a command arrived."""
+    arrived = one.flag == ALL_FLAGS and one.accepted
+    return one.reason is not Reason.SUMMARY and not arrived and flag in ("", one.flag)
 
 
 def _weights(one: Decision) -> str:

@@ -28,6 +28,8 @@ MAX_CLIENTS: Final = 200
 KEEP_ALIVE_S: Final = 15.0
 SEND_S: Final = 30.0
 """A client that takes nothing for so long is dropped."""
+LAST_S: Final = 1.0
+"""So long a client that is dropped may take to hear why."""
 RETRY_MS: Final = 2_000
 
 
@@ -73,6 +75,7 @@ class Client:
         self._waiting: deque[bytes] = deque(first)
         self._room = len(first) + QUEUE_EVENTS
         self._woken = asyncio.Event()
+        self._deadline: asyncio.Timeout | None = None
 
     def give(self, data: bytes) -> None:
         """Queue an event; when there is no room, the client is dropped."""
@@ -89,6 +92,22 @@ class Client:
         self.end = self.end or why
         self._waiting.clear()
         self._woken.set()
+        if self._deadline is not None:
+            # It hangs in a send: it may still take its last event, but not at its leisure.
+            self._deadline.reschedule(asyncio.get_running_loop().time() + LAST_S)
+
+    async def hand(self, send: Send, data: bytes) -> None:
+        """Send an event.
+
+        Raises:
+            TimeoutError: the client did not take it in time.
+        """
+        within_s = SEND_S if self.end is None else LAST_S
+        try:
+            async with asyncio.timeout(within_s) as self._deadline:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            self._deadline = None
 
     async def next(self, within_s: float) -> bytes:
         """Return the next event, or nothing when none came in time or the client is at its end.
@@ -188,16 +207,17 @@ class EventStream(Response):
         hub: where the client belongs.
         stream: what it follows.
         client: joined already.
+        keep_alive_s: after so long without an event a comment is sent, so that nobody between takes it for dead.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, stream: Stream, client: Client) -> None:
+    def __init__(self, hub: Hub, stream: Stream, client: Client, *, keep_alive_s: float = KEEP_ALIVE_S) -> None:
         # Without Response's own constructor: it would promise a length.
         self.status_code = HTTPStatus.OK
         self.background = None
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        self._hub, self._stream, self._client = hub, stream, client
+        self._hub, self._stream, self._client, self._keep_alive_s = hub, stream, client, keep_alive_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the client goes, is too slow, or guardian ends."""
@@ -216,17 +236,12 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while self._client.end is None:
-            data = await self._client.next(KEEP_ALIVE_S)
+            data = await self._client.next(self._keep_alive_s)
             if self._client.end is None:
-                await _sent(send, data or b": still here\n\n")
+                await self._client.hand(send, data or b": still here\n\n")
         if self._client.end is not End.GONE:
-            await _sent(send, b"event: end\ndata: %s\n\n" % json_bytes({"reason": self._client.end}))
+            await self._client.hand(send, b"event: end\ndata: %s\n\n" % json_bytes({"reason": self._client.end}))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _sent(send: Send, data: bytes) -> None:
-    async with asyncio.timeout(SEND_S):
-        await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _hang_up(receive: Receive, client: Client) -> None:

@@ -66,8 +66,10 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
             raise Refused(
                 HTTPStatus.BAD_REQUEST, "malformed_json", str(error)[:MAX_MESSAGE_CHARS], "send a JSON array of events"
             ) from error
+    elif body.strip():
+        events = [_in_one_line(body.strip())]
     else:
-        events = [_in_one_line(body)]
+        raise Refused(HTTPStatus.BAD_REQUEST, "malformed_json", "an empty body", "send an event, or several")
     if len(events) > MAX_EVENTS:
         raise _too_many()
     return events

@@ -1,0 +1,197 @@
+"""Who may do what: tokens with roles, and what is allowed while there are none."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+
+from guardian.core.inputs import Actor
+from guardian.errors import SettingsError
+from guardian.kafka.embedded import EmbeddedBroker
+from guardian.kafka.settings import Role, Settings, load_settings
+from guardian.serve.access import RIGHTS, Access, Right
+from guardian.serve.faults import Refused
+from tests.brokers import settings_for
+from tests.serve.running import Running, guardian, token_entry
+
+SECRETS = {role: f"secret-of-the-{role}" for role in Role}
+TOKENS = [token_entry(f"anna-{role}", role, secret) for role, secret in SECRETS.items()]
+
+
+@pytest.fixture(scope="module")
+def closed(embedded: EmbeddedBroker) -> Iterator[Running]:
+    """Serve alone, with a token of each role."""
+    with guardian(settings_for(embedded, "tokens", tokens=TOKENS), roles=False) as running:
+        with running.client(SECRETS[Role.ADMIN]) as client:
+            running.until(lambda: client.post("/v1/rollouts/a/pause", json={"wait_ms": 0}).status_code == 202)
+            running.until(lambda: client.get("/v1/rollouts").status_code == 200)
+        yield running
+
+
+READ = ("GET", "/v1/rollouts", {})
+SEND = ("POST", "/v1/events", {"json": []})
+OPERATE = ("POST", "/v1/rollouts/a/pause", {"json": {"wait_ms": 0}})
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize(("right", "request_"), [(Right.READ, READ), (Right.SEND, SEND), (Right.OPERATE, OPERATE)])
+def test_each_role_may_do_what_its_row_says_and_nothing_else(
+    closed: Running, role: Role, right: Right, request_: tuple[str, str, dict[str, Any]]
+) -> None:
+    method, path, body = request_
+    with closed.client(SECRETS[role]) as client:
+        answer = client.request(method, path, **body)
+    if right in RIGHTS[role]:
+        assert answer.status_code in (200, 202)
+    else:
+        assert (answer.status_code, answer.json()["reason"]) == (403, "forbidden")
+        assert f"anna-{role} is {role}" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Bearer " + "x" * 10_000,
+        "Basic !!!",
+        "Basic " + "QUFB",
+        "Digest x",
+        "secret-of-the-admin",
+    ],
+)
+def test_without_a_known_token_nothing_is_read_or_written(closed: Running, header: str) -> None:
+    with closed.client() as client:
+        for method, path, body in (READ, SEND, OPERATE, ("GET", "/", {}), ("GET", "/v1/stream/flags", {})):
+            answer = client.request(method, path, headers={"Authorization": header}, **body)
+            assert (answer.status_code, answer.json()["reason"]) == (401, "unauthorized")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_the_token_is_looked_at_before_the_body(closed: Running) -> None:
+    with closed.client() as client:
+        large = b" " * (closed.settings.serve_body_bytes + 1)
+        assert client.post("/v1/events", content=large).status_code == 401
+
+
+def test_health_and_figures_need_no_token(closed: Running) -> None:
+    with closed.client() as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/readyz").status_code == 503
+
+
+def test_a_browser_reads_with_basic_and_writes_never_with_it(closed: Running) -> None:
+    secret = base64.b64encode(b"anybody:" + SECRETS[Role.ADMIN].encode()).decode()
+    with closed.client() as client:
+        client.headers["Authorization"] = f"Basic {secret}"
+        assert client.get("/").status_code == 200
+        assert client.post("/v1/kill", json={"wait_ms": 0}).status_code == 401
+
+
+def test_the_command_carries_the_name_of_the_token_as_proved() -> None:
+    secret = SECRETS[Role.OPERATOR]
+    access = Access(settings(tokens=[token_entry("anna", "operator", secret)]))
+    assert admit(access, Right.OPERATE, authorization=f"Bearer {secret}") == Actor("anna", "http", authenticated=True)
+
+
+def test_a_refusal_is_logged_without_the_token_and_without_line_breaks(
+    closed: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), closed.client("a-token-that-nobody-has") as client:
+        client.get("/v1/flags/a%0Ainjected")
+        client.get("/v1/rollouts?x=%0Ainjected")
+    refusals = [record.getMessage() for record in caplog.records if record.name == "guardian.serve.access"]
+    assert refusals
+    assert not [text for text in refusals if "a-token-that-nobody-has" in text or "\n" in text]
+
+
+# Without tokens
+
+
+def settings(**options: Any) -> Settings:
+    return load_settings(environ={}, **options)
+
+
+def admit(access: Access, right: Right, host: str = "127.0.0.1", **headers: str) -> Actor:
+    """Ask whether a request of this kind would be let in."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/kill",
+        "raw_path": b"/v1/kill",
+        "client": (host, 50_000),
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+    }
+    return asyncio.run(access.need(right)(Request(scope)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+def test_without_tokens_a_program_on_this_machine_may_write(host: str) -> None:
+    assert admit(Access(settings()), Right.OPERATE, host).authenticated is False
+
+
+@pytest.mark.parametrize("host", ["10.0.0.9", "192.168.1.4", "::ffff:10.0.0.9", "2001:db8::1", "testclient", ""])
+def test_without_tokens_other_machines_may_read_and_not_write(host: str) -> None:
+    access = Access(settings())
+    assert admit(access, Right.READ, host).name == "anonymous"
+    for right in (Right.SEND, Right.OPERATE):
+        with pytest.raises(Refused, match="from another machine") as refusal:
+            admit(access, right, host)
+        assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "word"),
+    [
+        ("x_forwarded_for", "127.0.0.1", "through a proxy"),
+        ("forwarded", "for=127.0.0.1", "through a proxy"),
+        ("x_real_ip", "127.0.0.1", "through a proxy"),
+        ("origin", "http://127.0.0.1:8620", "from a web page"),
+        ("origin", "null", "from a web page"),
+    ],
+)
+def test_without_tokens_neither_a_proxy_nor_a_web_page_may_write(header: str, value: str, word: str) -> None:
+    with pytest.raises(Refused, match=word):
+        admit(Access(settings()), Right.OPERATE, **{header: value})
+
+
+def test_a_web_page_of_this_machine_is_refused_by_the_running_server(http: httpx.Client) -> None:
+    answer = http.post("/v1/kill", headers={"Origin": "https://elsewhere.example"})
+    assert (answer.status_code, answer.json()["reason"]) == (403, "forbidden")
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("tokens", "word"),
+    [
+        ([{"name": "a", "sha256": "plain text", "role": "admin"}], "sha256"),
+        ([token_entry("a", "king", "x")], "role"),
+        ([token_entry("a", "admin", "x"), token_entry("a", "admin", "y")], "same name"),
+        ([token_entry("a", "admin", "x"), token_entry("b", "admin", "x")], "same sha256"),
+        ([{**token_entry("a", "admin", "x"), "token": "x"}], "token"),
+        ("not json", "JSON"),
+    ],
+)
+def test_wrong_tokens_are_named_and_what_stands_there_is_not_shown(tokens: Any, word: str) -> None:
+    with pytest.raises(SettingsError, match=word) as error:
+        settings(tokens=tokens)
+    assert "plain text" not in str(error.value)
+
+
+def test_tokens_come_from_the_environment_as_json_and_are_never_part_of_a_text() -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    found = load_settings(environ={"GUARDIAN_TOKENS": f'[{{"name": "ci", "sha256": "{digest}", "role": "sender"}}]'})
+    assert found.tokens[0].role is Role.SENDER
+    assert digest not in repr(found) + str(found) + repr(found.tokens)

@@ -1,0 +1,167 @@
+"""Readiness tells the truth, the figures keep to Prometheus's habits, and an address that is taken is named."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from guardian.errors import SettingsError
+from guardian.kafka.apache import ApacheKafka
+from guardian.kafka.embedded import EmbeddedBroker
+from guardian.kafka.settings import load_settings
+from guardian.serve.loop import run_serve
+from tests.brokers import CACHE, settings_for
+from tests.serve.running import Running, guardian, spec
+
+
+def reasons(running: Running) -> str:
+    """What readiness says."""
+    with running.client() as client:
+        return "; ".join(client.get("/readyz").json()["reasons"])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_without_kafka_the_process_lives_and_says_what_is_missing() -> None:
+    settings = load_settings(environ={}, bootstrap=f"127.0.0.1:{free_port()}")
+    with guardian(settings, roles=False) as running, running.client() as client:
+        assert client.get("/healthz").json() == {"alive": True}
+        running.until(lambda: "no answer from Kafka" in reasons(running))
+        answer = client.post("/v1/rollouts/a/kill")
+        assert (answer.status_code, answer.json()["reason"]) == (503, "kafka")
+        assert answer.headers["retry-after"] == "2"
+        assert client.get("/v1/rollouts").json()["reason"] == "not_ready"
+        assert client.get("/v1/stream/flags").status_code == 503
+        assert client.post("/v1/rollouts?dry_run=true", content=spec("a")).status_code == 503
+        assert client.get("/").status_code == 200
+
+
+def test_a_ready_guardian_has_no_reasons(house: Running) -> None:
+    with house.client() as client:
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+
+
+def test_without_decide_serve_is_not_ready_and_says_which_partitions_are_silent(embedded: EmbeddedBroker) -> None:
+    with guardian(settings_for(embedded, "no-decide"), roles=False) as running:
+        running.until(lambda: reasons(running).startswith("decide has given"))
+        assert reasons(running) == "decide has given no sign of life: partitions 0, 1, 2, 3 of 4"
+
+
+@pytest.mark.kafka
+def test_topics_that_are_missing_are_named(kafka: ApacheKafka) -> None:
+    with guardian(settings_for(kafka, "missing"), roles=False) as running:
+        running.until(lambda: "is not there" in reasons(running))
+        with running.client() as client:
+            assert client.get("/v1/rollouts").status_code == 503
+
+
+@pytest.mark.kafka
+def test_a_killed_kafka_makes_it_unready_and_its_return_makes_it_whole_again() -> None:
+    own = ApacheKafka(CACHE, heap_mb=256)
+    asyncio.run(own.start())
+    try:
+        with guardian(settings_for(own, "killed-http")) as running, running.client() as client:
+            running.until(running.ready, within=60)
+            assert client.post("/v1/rollouts", content=spec("before")).status_code == 200
+            own.kill()
+            running.until(lambda: not running.ready(), within=30)
+            assert client.get("/v1/rollouts/before").status_code == 200
+            asyncio.run(own.start())
+            running.until(running.ready, within=90)
+            assert client.post("/v1/rollouts", content=spec("after")).status_code == 200
+            running.until(lambda: client.get("/v1/rollouts/after").status_code == 200)
+    finally:
+        asyncio.run(own.stop())
+        own.forget()
+
+
+def test_an_address_that_is_taken_is_named_with_the_way_out() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = load_settings(environ={}, serve_port=other.getsockname()[1])
+        with pytest.raises(SettingsError, match="serve cannot listen") as error:
+            asyncio.run(run_serve(settings, stop=asyncio.Event()))
+    assert "serve_port" in error.value.fix
+
+
+def test_a_host_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match="no-such-host"):
+        asyncio.run(run_serve(load_settings(environ={}, serve_host="no-such-host.invalid"), stop=asyncio.Event()))
+
+
+# Figures
+
+
+def faults(text: str) -> list[str]:
+    """What `promtool check metrics` would find fault with, as far as its rules can go wrong here."""
+    found = []
+    for family in text_string_to_metric_families(text):
+        name, kind = family.name, family.type
+        if not family.documentation:
+            found.append(f"{name}: no help text")
+        if kind != "counter" and name.endswith("_total"):
+            found.append(f"{name}: {kind} ends with _total")
+        if kind == "gauge" and re.search(r"_(count|sum|bucket)$", name):
+            found.append(f"{name}: {kind} has the suffix of a histogram")
+        if re.search(r"_(ms|milliseconds|minutes|hours|kb|mb|percent|pct)(_|$)", name):
+            found.append(f"{name}: not a base unit")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or re.search(rf"_{kind}(_|$)", name):
+            found.append(f"{name}: not a name")
+    return found
+
+
+def test_the_figures_of_all_roles_keep_to_the_habits_of_prometheus(house: Running, http: httpx.Client) -> None:
+    http.get("/v1/nothing")
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    own = [line for line in answer.text.splitlines() if "guardian_" in line]
+    assert {line.split("_")[1] for line in own if not line.startswith("#")} >= {"ingest", "decide", "serve"}
+    assert faults("\n".join(own) + "\n") == []
+    assert 'guardian_serve_requests_total{code="404",method="GET",route="none"}' in answer.text
+    assert "/v1/nothing" not in answer.text
+
+
+def test_the_check_of_the_figures_finds_what_is_wrong() -> None:
+    registry = CollectorRegistry()
+    Gauge("guardian_wait_ms", "A wait", registry=registry)
+    Gauge("guardian_things_count", "Things", registry=registry)
+    Gauge("guardian_odd_total", "", registry=registry)
+    names = {fault.split(":")[0] for fault in faults(generate_latest(registry).decode())}
+    assert names == {"guardian_wait_ms", "guardian_things_count", "guardian_odd_total"}
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it(http: httpx.Client) -> None:
+    answer = http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+
+
+def test_odd_methods_and_paths_do_not_multiply_the_figures(http: httpx.Client) -> None:
+    for number in range(5):
+        http.request(f"ODD{number}", f"/odd/{number}")
+    lines = [line for line in http.get("/metrics").text.splitlines() if "guardian_serve_requests_total" in line]
+    assert [line for line in lines if "ODD" in line or "/odd" in line] == []
+    assert [line for line in lines if 'method="other"' in line]
+
+
+def test_nothing_of_serve_names_another_host() -> None:
+    room = Path(__file__).parents[2] / "guardian" / "serve"
+    addresses = {
+        found
+        for file in room.glob("*.py")
+        for found in re.findall(r"https?://[^\s\"'{}]+", file.read_text(encoding="utf-8"))
+    }
+    assert {address.split(":8620")[0] for address in addresses} <= {"http://127.0.0.1", "http://["}

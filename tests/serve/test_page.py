@@ -1,0 +1,147 @@
+"""The status page shows where every rollout stands, and whatever stands in a text stays text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from guardian.core.words import ALL_FLAGS, Phase, Reason
+from guardian.kafka.settings import load_settings
+from guardian.serve.page import POLICY, SHOWN_ROLLOUTS, status_page
+from guardian.serve.site import Site, build_site
+from tests.serve.running import spec
+from tests.serve.samples import alert, decision, record, state, status
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
+
+
+class Reader(HTMLParser):
+    """Every tag with its attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def site(*outputs: Any) -> Site:
+    found = build_site(load_settings(environ={}))
+    for output in outputs:
+        topic = {"RolloutStatus": "rollouts", "Decision": "decisions", "Alert": "alerts"}[type(output).__name__]
+        found.board.take(topic, record(output))
+    return found
+
+
+def test_a_rollout_is_shown_with_its_ladder_why_it_stands_there_and_what_is_missing() -> None:
+    text = Reader(status_page(site(status()))).text
+    for word in (
+        "progressing",
+        "5% on",
+        "BAKING: 15m of the bake of 1h",
+        "▶ canary",
+        "15m of bake 1h",
+        "· full100%",
+        "45m of the bake of 1h",
+        "p99_latency 310ms > 300ms for 2m of 5m (n=900)",
+        "4,120",
+        "0.995%",
+    ):
+        assert word in text
+
+
+def test_a_page_without_rollouts_says_how_to_begin() -> None:
+    assert "guardian init" in status_page(site())
+
+
+def test_the_page_says_when_it_may_not_be_believed() -> None:
+    text = Reader(status_page(site())).text
+    assert "not ready: Kafka is not reached yet" in text
+
+
+def test_no_text_of_anybody_becomes_markup() -> None:
+    evil = status(
+        owner=EVIL,
+        text=EVIL,
+        missing=[EVIL],
+        figures={EVIL: status().figures["on"]},
+        state=state(candidate=EVIL, step=EVIL),
+        steps=[type(step)(EVIL, step.weight_bp, step.bake_ms, step.state) for step in status().steps],
+        triggers=[type(rule)(EVIL, EVIL, rule.verdict) for rule in status().triggers],
+    )
+    page = status_page(site(evil, alert(text=EVIL), decision(text=EVIL)))
+    reader = Reader(page)
+    assert {tag for tag, _ in reader.tags} <= {
+        *(
+            "html",
+            "head",
+            "meta",
+            "title",
+            "style",
+            "body",
+            "h1",
+            "h2",
+            "h3",
+            "p",
+            "section",
+            "table",
+            "tr",
+            "td",
+            "th",
+        ),
+        *("span", "ul", "li", "a", "progress", "code"),
+    }
+    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    assert reader.text.count(EVIL) >= 8
+
+
+def test_nothing_is_loaded_and_the_style_is_the_one_that_the_policy_names() -> None:
+    reader = Reader(status_page(site(status())))
+    assert not [tag for tag, attributes in reader.tags if "src" in attributes or "style" in attributes]
+    assert {attributes["href"] for tag, attributes in reader.tags if tag == "a"} == {"/?flag=a", "/docs", "/readyz"}
+    (style,) = re.findall("<style>(.*?)</style>", status_page(site()), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in POLICY
+
+
+def test_many_rollouts_make_no_endless_page() -> None:
+    found = site(*(status(f"flag-{number}") for number in range(SHOWN_ROLLOUTS + 7)))
+    page = status_page(found)
+    assert page.count("<h3>Ladder</h3>") == SHOWN_ROLLOUTS
+    assert "7 more at /v1/rollouts" in page
+    assert status_page(found, "flag-3").count("<h3>Ladder</h3>") == 1
+
+
+def test_archived_ones_come_last_and_summaries_are_left_out() -> None:
+    archived = status("aaa", state=state("aaa", phase=Phase.ARCHIVED), since_ms=status().since_ms + 1)
+    silent = decision(text="a summary", reason=Reason.SUMMARY)
+    arrived = decision(ALL_FLAGS, text="kill for 0 flags")
+    text = Reader(status_page(site(archived, status("bbb"), silent, arrived, decision(text="told")))).text
+    assert text.index("bbb") < text.index("aaa")
+    assert ("told" in text, "a summary" in text, "kill for 0 flags" in text) == (True, False, False)
+
+
+def test_the_running_server_shows_what_was_just_applied(http: httpx.Client, flag: str) -> None:
+    http.post("/v1/rollouts", content=spec(flag))
+    answer = http.get("/", params={"flag": flag})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert f">{flag}</a>" in answer.text
+    assert "a person to start it" in answer.text
+    assert '<meta http-equiv="refresh" content="5">' in answer.text
+
+
+@pytest.mark.parametrize("name", ["<script>", "a b", "*"])
+def test_the_page_of_no_flags_name_is_refused(http: httpx.Client, name: str) -> None:
+    assert http.get("/", params={"flag": name}).status_code == 422

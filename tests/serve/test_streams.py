@@ -1,0 +1,195 @@
+"""Streams: what is new goes to who listens, who comes back goes on, who is too slow is dropped and told why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+import httpx
+import pytest
+
+from guardian.serve.faults import Refused
+from guardian.serve.streams import KEPT_EVENTS, MAX_CLIENTS, QUEUE_EVENTS, Client, End, EventStream, Hub, Stream
+from tests.eventually import eventually
+from tests.serve.running import Running, spec
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, str]]:
+    """The events of a stream, each with its fields."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        if not line:
+            if "data" in fields:
+                yield fields
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+
+def test_flags_begin_with_what_stands_and_go_on_with_each_change(
+    house: Running, http: httpx.Client, flag: str, start: Callable[[str], None]
+) -> None:
+    start(flag)
+    with house.client() as listener, listener.stream("GET", "/v1/stream/flags") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        of_flag = (json.loads(event["data"]) for event in events(response))
+        of_flag = (one["document"]["metadata"] for one in of_flag if one["flag"] == flag)
+        assert next(of_flag)["weight_bp"] == 500
+        http.post(f"/v1/rollouts/{flag}/promote")
+        assert next(of_flag)["weight_bp"] == 10_000
+
+
+def test_decisions_begin_now_and_go_on_where_a_client_left_off(house: Running, http: httpx.Client, flag: str) -> None:
+    http.post("/v1/rollouts", content=spec(flag))
+    with house.client() as listener:
+        with listener.stream("GET", "/v1/stream/decisions") as response:
+            found = (event for event in events(response) if json.loads(event["data"])["flag"] == flag)
+            http.post(f"/v1/rollouts/{flag}/start")
+            first = next(found)
+            assert json.loads(first["data"])["reason"] == "STARTED"
+        http.post(f"/v1/rollouts/{flag}/pause", json={"reason": "while nobody listens"})
+        back = {"Last-Event-ID": first["id"]}
+        with listener.stream("GET", "/v1/stream/decisions", headers=back) as response:
+            texts = (json.loads(event["data"])["text"] for event in events(response))
+            assert next(text for text in texts if "while nobody listens" in text)
+
+
+def test_a_place_that_is_not_known_any_more_is_answered_with_a_reset(house: Running) -> None:
+    with (
+        house.client() as listener,
+        listener.stream("GET", "/v1/stream/alerts", headers={"Last-Event-ID": "another-7"}) as response,
+    ):
+        event = next(events(response))
+    assert (event["event"], json.loads(event["data"])["reason"]) == (
+        "reset",
+        "what was missed is not kept any more: read the whole anew",
+    )
+
+
+# The hub by itself
+
+
+class Peer:
+    """A client's end of an ASGI connection, which takes messages only while its gate is open."""
+
+    def __init__(self) -> None:
+        self.text = b""
+        self.done = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.hung_up = asyncio.Event()
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        await self.hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        await self.gate.wait()
+        self.text += message.get("body", b"")
+        self.done = message["type"] == "http.response.body" and not message["more_body"]
+
+
+def follow(hub: Hub, peer: Peer) -> asyncio.Task[None]:
+    response = EventStream(hub, Stream.DECISIONS, hub.join(Stream.DECISIONS, "", []))
+    return asyncio.create_task(response({"type": "http"}, peer.receive, peer.send))
+
+
+def test_a_client_that_takes_nothing_is_dropped_and_the_others_go_on() -> None:
+    async def scene() -> None:
+        hub, quick, slow = Hub(), Peer(), Peer()
+        following, hanging = follow(hub, quick), follow(hub, slow)
+        await eventually(lambda: quick.text and slow.text)
+        slow.gate.clear()
+        for number in range(QUEUE_EVENTS + 10):
+            hub.publish(Stream.DECISIONS, {"number": number})
+            await eventually(lambda number=number: b'{"number":%d}' % number in quick.text)
+        await asyncio.wait_for(hanging, 10)
+        assert not slow.done
+        assert not following.done()
+        quick.hung_up.set()
+        await asyncio.wait_for(following, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_only_lags_hears_why_it_is_dropped() -> None:
+    async def scene() -> None:
+        hub, peer = Hub(), Peer()
+        following = follow(hub, peer)
+        await eventually(lambda: peer.text)
+        for number in range(QUEUE_EVENTS + 2):
+            hub.publish(Stream.DECISIONS, number)
+        await asyncio.wait_for(following, 10)
+        assert peer.text.endswith(b'event: end\ndata: {"reason":"too slow: 1000 events were waiting"}\n\n')
+        assert peer.done
+
+    asyncio.run(scene())
+
+
+def test_the_end_of_guardian_ends_every_stream_with_a_word() -> None:
+    async def scene() -> None:
+        hub, peer = Hub(), Peer()
+        following = follow(hub, peer)
+        await eventually(lambda: peer.text)
+        hub.close()
+        await asyncio.wait_for(following, 10)
+        assert b'"guardian ends"' in peer.text
+        with pytest.raises(Refused, match="guardian ends"):
+            hub.join(Stream.FLAGS, "", [])
+
+    asyncio.run(scene())
+
+
+def test_a_quiet_stream_shows_that_it_lives() -> None:
+    async def scene() -> None:
+        hub, peer = Hub(), Peer()
+        response = EventStream(hub, Stream.FLAGS, hub.join(Stream.FLAGS, "", []), keep_alive_s=0.01)
+        following = asyncio.create_task(response({"type": "http"}, peer.receive, peer.send))
+        await eventually(lambda: peer.text.count(b": still here\n\n") > 2)
+        peer.hung_up.set()
+        await asyncio.wait_for(following, 10)
+
+    asyncio.run(scene())
+
+
+def test_what_is_kept_for_those_who_come_back_is_bounded() -> None:
+    hub = Hub()
+    for number in range(KEPT_EVENTS + 1):
+        hub.publish(Stream.ALERTS, number)
+    first = asyncio.run(_next(hub.join(Stream.ALERTS, "", ["state"])))
+    place = first.split(b"\n")[0].removeprefix(b"id: ").decode()
+    run = place.partition("-")[0]
+    assert asyncio.run(_next(hub.join(Stream.ALERTS, f"{run}-1", []))).startswith(b"id: ")
+    for lost in (f"{run}-0", f"{run}-{KEPT_EVENTS + 2}", f"{run}-x", f"{run}-", "-", f"{run}-{'9' * 50}"):
+        assert asyncio.run(_next(hub.join(Stream.ALERTS, lost, []))).startswith(b"event: reset")
+    assert asyncio.run(_next(hub.join(Stream.ALERTS, place, []))) == b""
+
+
+async def _next(client: Client) -> bytes:
+    """The first event behind the word about retrying; nothing when there is none."""
+    assert (await client.next(1)).startswith(b"retry: ")
+    return await client.next(0.01)
+
+
+def test_clients_are_bounded_and_one_that_leaves_makes_room() -> None:
+    hub = Hub()
+    clients = [hub.join(Stream.FLAGS, "", []) for _ in range(MAX_CLIENTS)]
+    with pytest.raises(Refused, match="clients follow streams already"):
+        hub.join(Stream.ALERTS, "", [])
+    hub.leave(Stream.FLAGS, clients[0])
+    assert hub.join(Stream.ALERTS, "", []).end is None
+
+
+def test_a_text_with_line_breaks_stays_one_event() -> None:
+    hub = Hub()
+    client = hub.join(Stream.ALERTS, "", [])
+    hub.publish(Stream.ALERTS, {"text": "one\n\ndata: two\r\nevent: three"})
+    event = asyncio.run(_next(client))
+    assert event.count(b"\n") == 4
+    assert b"\r" not in event
+    client.finish(End.GONE)
+    client.give(b"more")
+    assert asyncio.run(client.next(0.01)) == b""
