@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -88,7 +89,8 @@ def spec_of(flag: str) -> dict[str, Any]:
 async def processes(settings: Settings) -> Any:
     """The stages, each a process of its own."""
     words = [sys.executable, "-m", "bench.latency", "--prefix", settings.prefix, "--bootstrap", settings.bootstrap]
-    running_now = [subprocess.Popen([*words, "--role", role]) for role in ROLES]
+    environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(CACHE.parent / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
+    running_now = [subprocess.Popen([*words, "--role", role], env=environ) for role in ROLES]
     try:
         yield
     finally:
