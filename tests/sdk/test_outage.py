@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -31,7 +32,7 @@ def test_a_killed_broker_stops_neither_evaluation_nor_the_application_and_both_w
             await writer.beat()
         options = TelemetryOptions(heartbeat_s=0, deliver_within_s=60.0)
         telemetry = Telemetry("checkout", None, settings.bootstrap, settings.prefix, options)
-        with installed(provider_for(settings, QUICK)) as client:
+        with installed(provider_for(settings, replace(QUICK, beat_s=0.5))) as client:
             telemetry.request(SERVED, subject="before")
             await asyncio.to_thread(telemetry.flush, 10)
             broker.kill()

@@ -64,7 +64,7 @@ def test_what_was_written_before_is_known_and_a_change_is_seen(settings: Setting
                     "flag_version": 1, "epoch": 0, "assignment": "split", "step": "canary", "weight_bp": 10_000,
                 }  # fmt: skip
                 await writer.write(written(version=2, weight_bp=0))
-                await eventually(version_is(client, 2), within=2.0)
+                await eventually(version_is(client, 2))
                 assert (details(client).value, details(client).variant) == (False, "off")
 
     asyncio.run(scene())

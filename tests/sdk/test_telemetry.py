@@ -142,7 +142,7 @@ def test_a_crash_is_sent_at_once_and_takes_along_what_waits(settings: Settings) 
         assert telemetry.flush(10)  # connected from here on
         telemetry.request(SERVED)
         telemetry.request(SERVED, outcome="crash")
-        assert len(asyncio.run(arrived(settings, 3, within=5.0))) == 3
+        assert len(asyncio.run(arrived(settings, 3))) == 3
 
 
 def test_heartbeats_tell_versions_in_use_drops_and_usage(settings: Settings) -> None:
