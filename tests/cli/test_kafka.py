@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 from click.testing import Result
 from typer.testing import CliRunner
 
 from guardian.cli.main import app
 from guardian.kafka.apache import ApacheKafka, fetch_jars
+from guardian.kafka.clients import consumer, running
+from guardian.kafka.settings import Settings
 from tests.brokers import CACHE, settings_for
 from tests.cli.servers import GUARDIAN
 from tests.cli.test_commands import SPEC
@@ -69,17 +72,32 @@ def test_topics_roles_and_commands_on_a_real_kafka(kafka: ApacheKafka, tmp_path:
             ("rollbacks", "change_id"),
             ("flags", "variants"),
         ):
-            documents = [json.loads(line) for line in consumed(settings.bootstrap, settings.topic(topic))]
+            documents = [json.loads(line) for line in consumed(settings, settings.topic(topic))]
             assert any(field in document for document in documents), topic
 
 
-def consumed(bootstrap: str, topic: str) -> list[str]:
-    """Return what Kafka's own console consumer prints of a topic, until nothing comes for two seconds."""
+def consumed(settings: Settings, topic: str) -> list[str]:
+    """Return what Kafka's own console consumer prints of everything on a topic."""
     java = shutil.which("java")
     assert java is not None
-    consumer = [java, "-Xmx128m", "-cp", f"{fetch_jars(CACHE)}/*", "org.apache.kafka.tools.consumer.ConsoleConsumer"]
-    words = ["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning", "--timeout-ms", "2000"]
-    done = subprocess.run([*consumer, *words], capture_output=True, text=True, timeout=60, check=False)
+    consumer_class = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+    there = asyncio.run(count(settings, topic))
+    words = ["--bootstrap-server", settings.bootstrap, "--topic", topic, "--from-beginning"]
+    done = subprocess.run(
+        [java, "-Xmx128m", "-cp", f"{fetch_jars(CACHE)}/*", consumer_class, *words, "--max-messages", str(there)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    # The end of its patience is an error in its log, which it writes to stdout as well.
-    return list(takewhile(lambda line: " main ERROR " not in line, done.stdout.splitlines()))
+    return done.stdout.splitlines()
+
+
+async def count(settings: Settings, topic: str) -> int:
+    """Return how many records stand on a topic."""
+    async with running(consumer(settings), settings) as reader:
+        places = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        reader.assign(places)
+        ends, starts = await reader.end_offsets(places), await reader.beginning_offsets(places)
+        return sum(ends.values()) - sum(starts.values())
