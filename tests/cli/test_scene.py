@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from guardian.cli.demo.rollout import FLAG, demo_spec
 from guardian.cli.demo.scene import Scene
+from guardian.cli.demo.screen import LiveTeller, PlainTeller
 from guardian.cli.shop.report import Report
 from guardian.core.inputs import Actor
 from guardian.core.outputs import Decision, Evidence
 from guardian.core.words import Outcome, Phase, Reason
+from tests.cli.samples import status
 
 BAD_S = 1_763_700_000.0
 
@@ -86,3 +92,29 @@ def test_the_demos_spec_is_a_right_one() -> None:
     spec, document = demo_spec()
     assert spec.flag == FLAG == document["flag"]
     assert [step.weight_bp for step in spec.steps] == [1_000, 2_500, 5_000, 10_000]
+
+
+def test_the_screen_shows_what_happened_the_sdks_answer_the_ladder_and_the_decisions() -> None:
+    scene = played()
+    scene.status = status()
+    out = io.StringIO()
+    console = Console(file=out, width=150)
+    teller = LiveTeller(console, scene, "guardian demo")
+    teller.say("the shop is open")
+    console.print(teller.live.get_renderable())
+    text = out.getvalue()
+    for words in (
+        "every customer had the old price again",
+        "25% of the customers, says the SDK",
+        "▶  early",
+        "TRIGGER_FIRED",
+        "the shop is open",
+    ):
+        assert words in text
+
+
+def test_without_a_terminal_the_story_is_told_in_plain_lines() -> None:
+    scene = Scene()
+    out = io.StringIO()
+    PlainTeller(Console(file=out, width=200), scene).say("[red]the shop[/] is open")
+    assert out.getvalue().endswith("s  [red]the shop[/] is open\n")

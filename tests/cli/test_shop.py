@@ -56,3 +56,12 @@ def test_the_same_seed_brings_the_same_customers_and_carts() -> None:
     first, second = Customers(seed=5), Customers(seed=5)
     assert first.ids == second.ids
     assert [first.next_cart() for _ in range(20)] == [second.next_cart() for _ in range(20)]
+
+
+def test_the_mended_rewrite_agrees_with_the_classic_pricing_after_the_campaign_too() -> None:
+    classic, _ = pricings()
+    mended = RewrittenPricing(standard_rates(), toy_campaign(ENDS_S), mended=True)
+    customers = Customers(seed=11)
+    for cart in (customers.next_cart() for _ in range(200)):
+        for now_s in (ENDS_S - 1, ENDS_S + 1):
+            assert classic.price_cents(cart, now_s) == mended.price_cents(cart, now_s)

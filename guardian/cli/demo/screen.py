@@ -71,13 +71,14 @@ class LiveTeller:
         """Do nothing: it is on the screen."""
 
     def _page(self) -> RenderableType:
-        """The whole screen."""
-        parts: list[RenderableType] = [_rollout_panel(self._scene), _shop_panel(self._scene)]
-        if self._scene.decisions:
-            parts.append(_decisions_panel(self._scene))
-        parts.append(Panel(Text("\n".join(self._lines)), title="what happens", border_style="dim"))
+        """The whole screen; what matters most stands on top, as a small terminal cuts off the bottom."""
+        parts: list[RenderableType] = []
         if sentence := self._scene.sentence():
             parts.append(Panel(Text(sentence, style="bold"), border_style="green", title="what happened"))
+        parts += [_shop_panel(self._scene), _rollout_panel(self._scene)]
+        parts.append(Panel(Text("\n".join(self._lines)), title="what happens", title_align="left", border_style="dim"))
+        if self._scene.decisions:
+            parts.append(_decisions_panel(self._scene))
         return Panel(Group(*parts), title=self._title, subtitle="Ctrl-C ends it", border_style="blue")
 
 
