@@ -81,7 +81,8 @@ def random_log(seed: int, length: int = 70) -> list[Record]:
             scene.batch(*random_cells(chance, scene))
         else:
             scene.t += 1_000
-            scene.batch(*random_cells(chance, scene))
+            if roll < 0.85:
+                scene.batch(*random_cells(chance, scene))
             scene.marks()
             scene.tick()
     return scene.log
