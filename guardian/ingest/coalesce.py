@@ -23,8 +23,8 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 
 MAX_UNKNOWN_FLAGS: Final = 256
 """Distinct flags without a rollout that one range forwards: an apply on its way must not lose its first events."""
-SLICE_RECORDS: Final = 2_048
-"""So many plain requests cannot carry a range from RANGE_BYTES beyond RECORD_BYTES."""
+SLICE_RECORDS: Final = 1_024
+"""So many plain requests stay in the cache, and cannot carry a range from RANGE_BYTES beyond RECORD_BYTES."""
 MAX_ODD: Final = 16
 """With more events than this that are not plain requests, a slice goes one by one, and may stop anywhere."""
 LOG_APPEND_TIME: Final = 1

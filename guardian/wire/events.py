@@ -52,7 +52,7 @@ class HotEvent(Struct, gc=False):
     flag_version: int | None = None
     assignment: AssignmentWord | None = None
     error_type: str | None = None
-    kind: KindWord = "request"
+    kind: KindWord | None = None
     flags: Present | None = None
     metrics: Present | None = None
 
@@ -61,7 +61,7 @@ class TelemetryEvent(Struct):
     """One telemetry event in full; fields that are not known are left alone (design.md, section 4)."""
 
     ts: float
-    kind: KindWord = "request"
+    kind: KindWord | None = None
     flag: str | None = None
     flags: dict[str, str | int] | None = None
     variant: str | None = None
@@ -172,7 +172,7 @@ def decode_telemetry(value: bytes | None, arrival_ms: int = 0, future_ms: int = 
         _check_flags(event)
     if event.kind == "gauge":
         _need(event, "service", "instance", "metrics")
-    elif event.kind == "request":
+    elif event.kind in (None, "request"):
         _need(event, "outcome")
     return event
 
@@ -205,7 +205,7 @@ def decode_migration(value: bytes | None, arrival_ms: int = 0, future_ms: int = 
 
 def is_plain(event: HotEvent) -> bool:
     """Whether the event is a request without anything that the hot path does not read."""
-    return event.kind == "request" and event.flags is None and event.metrics is None
+    return event.kind in (None, "request") and event.flags is None and event.metrics is None
 
 
 def _widened(hot: HotEvent) -> TelemetryEvent:

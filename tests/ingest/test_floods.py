@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from guardian.ingest.coalesce import SLICE_RECORDS
 from tests.ingest.test_coalesce import close, coalescer, records, request
 
 HOSTILE = [
-    [request(service=f"{n:0128d}", variant=f"{n:0128d}") for n in range(SLICE_RECORDS * 3)],
-    [request(ts=float(n), latency_ms=n) for n in range(SLICE_RECORDS * 12)],
+    [request(service=f"{n:0128d}", variant=f"{n:0128d}") for n in range(6_144)],
+    [request(ts=float(n), latency_ms=n) for n in range(24_576)],
     [
         request(ts=float(n), flag=None, flags={f"{f:064d}": f"{n:064d}" for f in range(64)}, latency_ms=1)
         for n in range(200)
     ],
-    [request(error_type=f"{n:0128d}", outcome="crash") for n in range(SLICE_RECORDS * 3)],
+    [request(error_type=f"{n:0128d}", outcome="crash") for n in range(6_144)],
     [request(metrics={f"{n * 32 + m:0128d}": 1e10 for m in range(32)}, ts=float(n)) for n in range(300)],
     [
         b'{"kind": "gauge", "ts": 1, "service": "s", "instance": "%d", "flag": "f", "metrics": {"a": 1}}' % n
