@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from guardian.core.events import BEAT_KEY
 from guardian.decide.checkpoint import recover
 from guardian.wire.outputs import decode_decision, decode_status
 from tests.brokers import Broker, settings_for
@@ -31,6 +32,10 @@ def weights(reader: Reader, flag: str) -> list[int]:
     return [document["metadata"]["weight_bp"] for document in documents(reader, flag)]
 
 
+def beats(reader: Reader) -> set[int]:
+    return {record.partition for record in reader.of("flags") if record.key == BEAT_KEY.encode()}
+
+
 def test_a_crash_takes_the_flag_back_and_everybody_is_told(broker: Broker) -> None:
     async def test() -> None:
         settings = settings_for(broker, "crash")
@@ -48,6 +53,9 @@ def test_a_crash_takes_the_flag_back_and_everybody_is_told(broker: Broker) -> No
             decided = [decode_decision(record.value) for record in reader.of("decisions")]
             assert "crash_count" in decided[-1].text
             await eventually(lambda: decode_status(reader.of("rollouts")[-1].value).state.weight_bp == 0)
+            # The ticks keep every partition alive, with rollouts or without: SDKs see a beat of each.
+            everywhere = set(range(settings.partitions))
+            await eventually(lambda: beats(reader) == everywhere)
 
     run(test)
 
