@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.rollout import Op, RolloutSpec, Rule, Step, Trigger, Unit
+from guardian.core.rollout import Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
 from guardian.core.text import count_text, duration_text, rate_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.errors import Problem
@@ -34,6 +34,7 @@ def advice(spec: RolloutSpec) -> list[Problem]:
     if spec.steps[0].weight_bp == WEIGHT_FULL_BP:
         found.append(Problem("steps[0]", "everybody gets the candidate at once", "begin with a small weight"))
     found += _about_watch(spec)
+    found += _about_baseline(spec)
     for i, trigger in enumerate(spec.triggers):
         found += _about_trigger(trigger, f"triggers[{i}]", list(spec.steps))
     if spec.count_migrations and not spec.components:
@@ -64,6 +65,29 @@ def _about_watch(spec: RolloutSpec) -> list[Problem]:
         message = "no trigger acts on crashes or errors within seconds: rates wait for their samples"
         return [Problem("triggers", message, "add `crash_count > 0 per step`")]
     return []
+
+
+def _about_baseline(spec: RolloutSpec) -> list[Problem]:
+    """Whether there will be something to compare with: a baseline that is learned, or a control that is left."""
+    wanted = {rule.metric.name: None for rule in spec.rules() if rule.against is Against.BASELINE}
+    unknown = [name for name in wanted if name not in spec.baseline]
+    found = []
+    if unknown and spec.steps[0].weight_bp:
+        message = f"{', '.join(unknown)}: the baseline is what is seen between apply and start, and that may be nothing"
+        fix = (
+            "begin with a step that only watches, `{weight: 0%, bake: 30m}`, or declare it: `baseline: {NAME: FIGURE}`"
+        )
+        found.append(Problem("triggers", message, fix))
+    for name in spec.baseline:
+        if name not in wanted:
+            message = f"a baseline of {name} is declared, but no rule compares with it"
+            found.append(Problem(f"baseline.{name}", message, "take it out, or write a rule such as `> 2x baseline`"))
+    for i, step in enumerate(spec.steps):
+        for j, gate in enumerate(step.gates):
+            if step.weight_bp == WEIGHT_FULL_BP and gate.rule.against is Against.CONTROL:
+                message = "at 100% there is no control to compare with: this gate never passes"
+                found.append(Problem(f"steps[{i}].gates[{j}]", message, "compare with `baseline`, or with a number"))
+    return found
 
 
 def _all_triggers(spec: RolloutSpec) -> list[Trigger]:
@@ -130,6 +154,9 @@ def _about_trigger(trigger: Trigger, path: str, steps: list[Step]) -> list[Probl
 
 def _about_rule(rule: Rule, path: str) -> list[Problem]:
     """Whether the rule can be both true and false."""
+    of_events = rule.metric.origin in (Origin.REQUESTS, Origin.FIGURES) and rule.metric.unit is not Unit.NUMBER
+    if rule.against is not Against.NONE or not of_events:
+        return []
     least, most = 0.0, 1.0 if rule.metric.unit is Unit.RATE else float("inf")
     always = (rule.op is Op.AT_LEAST and rule.limit <= least) or (rule.op is Op.AT_MOST and rule.limit >= most)
     never = (rule.op is Op.BELOW and rule.limit <= least) or (rule.op is Op.ABOVE and rule.limit >= most)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.rollout import Gate, Op, RollbackPolicy, RolloutSpec, Rule, Step, Trigger, Unit
+from guardian.core.rollout import (
+    SILENCE,
+    Against,
+    Gate,
+    Op,
+    Origin,
+    RollbackPolicy,
+    RolloutSpec,
+    Rule,
+    Step,
+    Trigger,
+    Unit,
+)
 from guardian.core.text import count_text, duration_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.spec.rules import limit_text
@@ -30,17 +42,31 @@ def describe(spec: RolloutSpec) -> str:
     if spec.triggers:
         lines += ["", "In every step, and after the last:"]
         lines += [f"  {trigger_meaning(trigger, spec.rollback.to)}" for trigger in spec.triggers]
-    lines += ["", _end(spec), _retry(spec.rollback)]
+    lines += ["", *_baseline(spec), _end(spec), _retry(spec.rollback)]
     return "\n".join(lines)
 
 
 def rule_meaning(rule: Rule) -> str:
     """Return a rule in plain words: `error rate of the last 1m is above 5%, throughout 5m`."""
-    unit = rule.metric.unit
+    if rule.metric == SILENCE:
+        return f"a service that has sent heartbeats is silent for {duration_text(int(rule.limit))}"
     window = "since the step began" if rule.per_step else f"of the last {duration_text(rule.over_ms)}"
-    limit = count_text(rule.limit) if unit is Unit.COUNT else limit_text(unit, rule.limit)
     hold = f", throughout {duration_text(rule.hold_ms)}" if rule.hold_ms else ""
-    return f"{rule.metric.name.replace('_', ' ')} {window} is {_OPS[rule.op]} {limit}{hold}"
+    name = rule.metric.name if rule.metric.unit is Unit.NUMBER else rule.metric.name.replace("_", " ")
+    if rule.metric.origin is Origin.GAUGES:
+        name = f"{name} of any service"
+    if rule.against is Against.PAST:
+        grown = limit_text(Unit.RATE, rule.limit)
+        return f"{name} {window} has grown by {grown} or more in {duration_text(rule.period_ms)}{hold}"
+    return f"{name} {window} is {_OPS[rule.op]} {_limit(rule)}{hold}"
+
+
+def _limit(rule: Rule) -> str:
+    unit = rule.metric.unit
+    if rule.against is Against.NONE:
+        return count_text(rule.limit) if unit is Unit.COUNT else limit_text(unit, rule.limit)
+    whose = "control's at the same time" if rule.against is Against.CONTROL else "the baseline"
+    return f"{limit_text(Unit.NUMBER, rule.limit)}x {whose}"
 
 
 def trigger_meaning(trigger: Trigger, policy_target: str) -> str:
@@ -78,6 +104,24 @@ def _step_lines(number: int, step: Step, policy: RollbackPolicy) -> list[str]:
     lines += [f"     {trigger_meaning(trigger, step.rollback_to or policy.to)}" for trigger in step.triggers]
     if step.rollback_to:
         lines.append(f"     a rollback from here leads {_TARGETS[step.rollback_to]}")
+    return lines
+
+
+def _baseline(spec: RolloutSpec) -> list[str]:
+    """What the rules that say baseline compare with."""
+    metrics = {rule.metric.name: rule.metric for rule in spec.rules() if rule.against is Against.BASELINE}
+    if not metrics:
+        return []
+    known = spec.baseline
+    declared = [f"{name} {limit_text(metrics[name].unit, known[name])}" for name in metrics if name in known]
+    frozen = [name for name in metrics if name not in spec.baseline]
+    lines = [f"The baseline is declared: {', '.join(declared)}."] if declared else []
+    if frozen:
+        window = duration_text(spec.baseline_window_ms)
+        lines.append(
+            f"The baseline of {', '.join(frozen)} is what control and the services did in up to {window} before the "
+            "first step above 0%."
+        )
     return lines
 
 

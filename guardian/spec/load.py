@@ -9,9 +9,16 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from guardian.core.rollout import DEFAULT_SETTLE_MS, RollbackPolicy, RolloutSpec, Variants
+from guardian.core.rollout import (
+    DEFAULT_BASELINE_WINDOW_MS,
+    DEFAULT_SETTLE_MS,
+    RollbackPolicy,
+    RolloutSpec,
+    Variants,
+)
 from guardian.errors import InternalError
-from guardian.spec.amounts import shown
+from guardian.spec.amounts import MAX_WINDOW_MS, shown
+from guardian.spec.declared import read_baseline
 from guardian.spec.document import checked_document
 from guardian.spec.ladder import read_steps
 from guardian.spec.report import UNREADABLE, Report, child_of
@@ -107,6 +114,9 @@ def _spec_of(document: object, report: Report) -> RolloutSpec | None:
         env_prefix=section.name("env_prefix", pattern=_PREFIX),
         settle_ms=section.duration("settle", DEFAULT_SETTLE_MS, at_most_ms=MAX_SETTLE_MS),
         count_telemetry="telemetry" in sources,
+        baseline=read_baseline(section),
+        baseline_window_ms=section.duration("baseline_window", DEFAULT_BASELINE_WINDOW_MS, at_most_ms=MAX_WINDOW_MS),
+        assume_split=section.truth("assume_split"),
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from guardian.core.rollout import METRICS, Metric, Unit
+from guardian.core.rollout import BUG_COUNT, CPU, MEMORY, METRICS, Metric, Origin, Unit
 from guardian.core.text import rate_text, weight_text
 from guardian.spec.describe import rule_meaning
 from guardian.spec.ladder import LADDERS_BP
+from guardian.spec.rule_checks import Use
 from guardian.spec.rule_syntax import RuleError
 from guardian.spec.rule_words import SPELLINGS
-from guardian.spec.rules import Use, parse_rule, rule_text
+from guardian.spec.rules import parse_rule, rule_text
 from guardian.spec.vocabulary import LATER, LATER_VALUES, SECTIONS, Word
 
 _INTRO: Final = """\
@@ -22,11 +23,17 @@ _INTRO: Final = """\
 
 <!-- Generated: python -m guardian.spec.reference > docs/trigger-language.md -->
 
-A rule compares one figure of the candidate with a limit:
+A rule compares one figure of the candidate with a limit, with control or with the baseline:
 
 ```
-METRIC  COMPARISON  LIMIT  [WINDOW]  [for DURATION]
-error_rate  >  5%  over 1m  for 5 minutes
+METRIC  COMPARISON  LIMIT              [WINDOW]  [for DURATION]
+error_rate   >  5%                     over 1m   for 5 minutes
+p95_latency  >  1.05x control          over 5m   for 10 minutes
+p99_latency  >  2x baseline                      for 10 minutes
+METRIC growing SHARE per PERIOD        [WINDOW]  [for DURATION]
+memory usage growing 10%/hour
+silent for DURATION
+critical bug reported
 ```
 
 A **trigger** acts when its rule is true: it rolls back, pauses or notifies, in every phase.
@@ -41,16 +48,38 @@ _GRAMMAR: Final = """\
 - A rate is compared with per cent (`5%`, `0.1%`), a latency with a time (`200ms`, `2s`),
   a count with a whole number (`100`).
   A bare number for a rate or a latency is an error.
+- Memory is compared with `800MB` or `2GiB`, a figure of your own with a plain number.
 - Durations: `90s`, `5m`, `5 minutes`, `1h`, `1h30m`, `2 days`, `1w`; whole seconds. Windows and holds are at most `7d`.
 - `over 5m` looks at the trailing five minutes of event time. For counts `per 5m`, `per hour` and `/hour` say the same.
 - `per step` looks at everything since the step began.
 - `for 5m` wants the rule to be true at every evaluation through five minutes of event time.
-  Only triggers on rates and latencies hold.
+  Counts do not hold, they add up; gates are judged once.
 
 | without a window | a trigger looks at | a gate looks at |
 |---|---|---|
-| rates and latencies | the last minute | everything since the step began |
+| rates, latencies, figures of your own | the last minute | everything since the step began |
 | counts | everything since the step began | everything since the step began |
+| memory, cpu, gauges | the last minute | the last five minutes |
+| growth | the last five minutes | (triggers only) |
+
+## What is compared with
+
+- Without a word the figure is the candidate's, whatever the assignment.
+- `1.05x control`: the other variant in the same time. Both sides count events of assignment `split` only
+  (and those that do not say, with `assume_split: true`), and both need `min_samples`.
+  At 100 % there is no control: INCONCLUSIVE, NO_CONTROL.
+- `2x baseline`: control's own past. It is frozen when the attempt's first step above 0 % begins, from up to
+  `baseline_window` before (24h unless said); a first step `{weight: 0%, bake: 30m}` learns it;
+  `baseline: {p99_latency: 180ms}` declares it. Too little of it: INCONCLUSIVE, BASELINE_TOO_SMALL.
+- A reference of zero is judged: with enough requests a first error is above any multiple of none.
+- Memory, cpu and gauges belong to a service and are compared with that service's own past;
+  with several services the worst counts, and is named.
+- `growing 10%/hour` compares the mean of the newest window (5m unless said) with that of one period before.
+- `silent for 2m` fires when a service that has sent heartbeats for this flag stops, while guardian itself sees.
+  No traffic while heartbeats go on is no silence.
+- `metric NAME` is the mean of what events carry in their `metrics`;
+  where no event carries it, what an operator has set with `guardian metric set`.
+- `bug_count` counts what `guardian bug` reports since the step began; `critical bug reported` says `bug_count > 0`.
 
 ## How many requests a rule needs
 
@@ -59,7 +88,7 @@ with fewer the verdict is INCONCLUSIVE, never PASS.
 A gate that wants a rate below a limit needs at least 3 / limit requests:
 with fewer, even none failing would not show it
 (the rule of three: Hanley and Lippman-Hand, JAMA 1983). `error_rate < 0.1%` needs 3,000.
-Counts need none and act on the first event.
+Counts need none and act on the first event; gauges, silence and bugs do not rest on requests.
 """
 
 _EXAMPLES: Final = (
@@ -70,6 +99,19 @@ _EXAMPLES: Final = (
     (Use.TRIGGER, "crashes >= 3 per hour"),
     (Use.TRIGGER, "error_count > 100/hour"),
     (Use.TRIGGER, "request_count < 10 per 5 minutes"),
+    (Use.TRIGGER, "error_rate > 2x control over 5m"),
+    (Use.TRIGGER, "p99_latency > 2x baseline for 10 minutes"),
+    (Use.TRIGGER, "memory > 2x baseline"),
+    (Use.TRIGGER, "memory usage growing 10%/hour"),
+    (Use.TRIGGER, "cpu > 80% for 30 minutes"),
+    (Use.TRIGGER, "gauge queue_depth > 1000 for 5m"),
+    (Use.TRIGGER, "dual_run assertions fail > 100/hour"),
+    (Use.TRIGGER, "mismatch_rate > 1% over 10m"),
+    (Use.TRIGGER, "fallback_rate > 5% over 10m"),
+    (Use.TRIGGER, "metric satisfaction < 4 over 1h"),
+    (Use.TRIGGER, "silent for 2 minutes"),
+    (Use.TRIGGER, "critical bug reported"),
+    (Use.GATE, "p95_latency < 1.05x control"),
     (Use.GATE, "error_rate < 0.1%"),
     (Use.GATE, "p95_latency <= 200ms over 30m"),
     (Use.GATE, "crash_count <= 0"),
@@ -83,13 +125,27 @@ _REFUSED: Final = (
     (Use.TRIGGER, "error_rate > 5% per hour"),
     (Use.GATE, "error_rate < 1% for 5 minutes"),
     (Use.GATE, "error_rate < 0%"),
-    (Use.TRIGGER, "p99_latency > 2x baseline for 10 minutes"),
+    (Use.TRIGGER, "error_count > 2x control"),
+    (Use.TRIGGER, "memory > 2x control"),
+    (Use.TRIGGER, "memory > 800"),
+    (Use.GATE, "memory usage growing 10%/hour"),
     (Use.TRIGGER, "error_rate worse than control"),
-    (Use.TRIGGER, "memory usage growing 10%/hour"),
-    (Use.TRIGGER, "dual_run assertions fail > 100/hour"),
 )
 
-_UNITS: Final = {Unit.RATE: "rate", Unit.LATENCY_MS: "latency", Unit.COUNT: "count"}
+_UNITS: Final = {Unit.RATE: "rate", Unit.LATENCY_MS: "latency", Unit.COUNT: "count", Unit.BYTES: "memory"}
+_MEANINGS: Final = {
+    "mismatch_rate": "dual runs that differ / all dual runs",
+    "mismatch_count": "dual runs that differ",
+    "migration_failure_rate": "migration events of failure / of success, failure and fallback",
+    "fallback_rate": "migration events of fallback / of success, failure and fallback",
+    "memory": "`memory_bytes` of heartbeats and gauge events, the mean over a service's instances",
+    "cpu": "`cpu_pct` of heartbeats and gauge events, the mean over a service's instances",
+    "bug_count": "bugs that people reported since the step began",
+}
+_OWN: Final = (
+    ("metric", "figure", "the mean of `metrics.NAME` of the candidate's events, or what an operator has set"),
+    ("gauge", "figure", "`metrics.NAME` of heartbeats and gauge events, the mean over a service's instances"),
+)
 _TITLES: Final = {
     "spec": "The spec",
     "variants": "`variants`",
@@ -109,7 +165,7 @@ def render_reference() -> str:
 
 def _metrics() -> str:
     rows = ["## Metrics", "", "| metric | kind | what it is | also written |", "|---|---|---|---|"]
-    for metric in METRICS.values():
+    for metric in (*METRICS.values(), MEMORY, CPU, BUG_COUNT):
         others = [
             f"`{name.replace('_', ' ')}`"
             for name, known in SPELLINGS.items()
@@ -119,10 +175,13 @@ def _metrics() -> str:
         rows.append(
             f"| `{metric.name}` | {_UNITS[metric.unit]} | {_metric_meaning(metric)} | {', '.join([plain, *others])} |"
         )
+    rows += [f"| `{word} NAME` | {kind} | {meaning} | |" for word, kind, meaning in _OWN]
     return "\n".join([*rows, ""])
 
 
 def _metric_meaning(metric: Metric) -> str:
+    if metric.origin is not Origin.REQUESTS:
+        return _MEANINGS[metric.name]
     if metric.unit is Unit.LATENCY_MS:
         return (
             "mean latency"
@@ -189,8 +248,7 @@ def _later() -> str:
             "",
             f"- In specs: {words}.",
             f"- As values: {values}.",
-            "- In rules: comparisons with baseline and control, `worse than`, growth, burn rates, silence,",
-            "  sample ratio, gauges, dual runs, migration figures, new error signatures, feedback.",
+            "- In rules: `worse than`, burn rates, sample ratio, new error signatures, feedback.",
             "",
         ]
     )

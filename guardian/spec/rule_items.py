@@ -6,12 +6,13 @@ import math
 from fractions import Fraction
 from typing import Any, Final
 
-from guardian.core.rollout import DEFAULT_MIN_SAMPLES, Gate, Op, Rule, Trigger, Unit
+from guardian.core.rollout import DEFAULT_MIN_SAMPLES, SILENCE, Against, Gate, Op, Origin, Rule, Trigger, Unit
 from guardian.core.words import Action, Severity
 from guardian.spec.amounts import shown
 from guardian.spec.report import UNREADABLE, Report
+from guardian.spec.rule_checks import Use
 from guardian.spec.rule_syntax import RuleError
-from guardian.spec.rules import Use, limit_text, parse_rule
+from guardian.spec.rules import comparison_text, limit_text, parse_rule
 from guardian.spec.section import Section
 
 TARGETS: Final = ("previous", "zero")
@@ -19,6 +20,7 @@ MAX_SAMPLES: Final = 1_000_000_000
 RULE_OF_THREE: Final = 3
 """With no failure in n requests the rate is below 3 / n with 95 % confidence (Hanley, Lippman-Hand, JAMA 1983)."""
 
+_OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
 _ACTIONS: Final = tuple(action.value for action in Action)
 _SEVERITIES: Final = tuple(severity.value for severity in Severity)
 _OP_WORDS: Final = {Op.ABOVE: "above", Op.BELOW: "below", Op.AT_LEAST: "at-least", Op.AT_MOST: "at-most"}
@@ -114,7 +116,12 @@ def _trigger(path: str, value: Any, names: Names, prefix: str, report: Report) -
 
 def derived_name(rule: Rule) -> str:
     """Return the name of a gate or trigger that has none: `error_rate-above-5%`."""
-    return f"{rule.metric.name}-{_OP_WORDS[rule.op]}-{limit_text(rule.metric.unit, rule.limit)}"
+    if rule.metric == SILENCE or rule.against is Against.PAST:
+        return comparison_text(rule).replace(" ", "-")
+    compared = limit_text(rule.metric.unit, rule.limit)
+    if rule.against is not Against.NONE:
+        compared = f"{limit_text(Unit.NUMBER, rule.limit)}x-{rule.against.value}"
+    return f"{rule.metric.name}-{_OP_WORDS[rule.op]}-{compared}"
 
 
 def samples_needed(rule: Rule) -> int:
@@ -123,9 +130,14 @@ def samples_needed(rule: Rule) -> int:
     Fewer than 3 / limit requests without a failure do not show a rate below the limit (the rule of three).
     """
     is_low = rule.op in (Op.BELOW, Op.AT_MOST)
-    if rule.metric.unit is not Unit.RATE or not is_low or not rule.limit:
+    if rule.metric.unit is not Unit.RATE or not is_low or not rule.limit or not counts_events(rule):
         return 0
     return min(math.ceil(RULE_OF_THREE / Fraction(repr(rule.limit))), MAX_SAMPLES)
+
+
+def counts_events(rule: Rule) -> bool:
+    """Return whether a rule rests on events of an arm by themselves, whose number says how sure the figure is."""
+    return rule.against is Against.NONE and rule.metric.origin in _OF_ARMS
 
 
 def _section_of(value: Any, path: str, kind: str, report: Report) -> Section:
@@ -163,9 +175,11 @@ def _rule_of(section: Section, value: Any, path: str, use: Use) -> Rule | None:
 def _min_samples(section: Section, rule: Rule) -> int:
     """Requests needed before the rule is judged; counts need none."""
     given = section.number("min_samples", low=1, high=MAX_SAMPLES)
-    if rule.metric.unit is not Unit.COUNT:
+    of_arm = rule.metric.origin in _OF_ARMS
+    if rule.metric.unit is not Unit.COUNT and of_arm:
         return DEFAULT_MIN_SAMPLES if given is None else given
     if section.has("min_samples"):
-        message = f"`min_samples` does nothing for `{rule.metric.name}`: counts are judged from the first event on"
+        why = "counts are judged from the first event on" if of_arm else "it does not rest on requests"
+        message = f"`min_samples` does nothing for `{rule.metric.name}`: {why}"
         section.report.add(section.at("min_samples"), message, "take it out", key=True)
     return 0

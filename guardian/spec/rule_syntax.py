@@ -10,9 +10,9 @@ from typing import Final
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from guardian.core.rollout import Op
+from guardian.core.rollout import Against, Op
 from guardian.spec.amounts import UNIT_MS, shown
-from guardian.spec.rule_words import EXPECTED, later_words
+from guardian.spec.rule_words import ALONE, EXPECTED, later_words
 
 MAX_RULE_CHARS: Final = 300
 NOT_YET_FIX: Final = "leave this rule out for now"
@@ -22,6 +22,7 @@ _PARSER: Final = Lark(
 )
 _OPS: Final = {"ABOVE": Op.ABOVE, "BELOW": Op.BELOW, "AT_LEAST": Op.AT_LEAST, "AT_MOST": Op.AT_MOST}
 _UNITS: Final = {"PERCENT": "%", "MILLISECOND": "ms", "SECOND": "s"}
+_REFERENCES: Final = {"CONTROL": Against.CONTROL, "BASELINE": Against.BASELINE}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Limit:
-    """The number that the metric is compared with, and its unit: `%`, `ms`, `s` or none."""
+    """The number that the metric is compared with, and its unit: `%`, `ms`, `s`, `kb` to `tib`, `x` or none."""
 
     text: str
     number: Decimal
@@ -68,13 +69,23 @@ class Limit:
 
 @dataclass(frozen=True)
 class Written:
-    """A rule as it is written, before it is asked what it means."""
+    """A rule as it is written, before it is asked what it means.
+
+    Args:
+        metric: letter by letter.
+        against: what the limit is a multiple of; PAST for growth.
+        period: of growth, None for any other rule.
+        is_silence: `silent for`; limit and metric say nothing then but the time.
+    """
 
     metric: str
     op: Op
     limit: Limit
     clauses: list[Clause]
     offset: int
+    against: Against = Against.NONE
+    period: Clause | None = None
+    is_silence: bool = False
 
 
 def read_rule(text: str) -> Written:
@@ -90,14 +101,47 @@ def read_rule(text: str) -> Written:
         RuleError: it does not follow the grammar.
     """
     tree = _tree_of(text)
+    match str(tree.data):
+        case "bug":
+            return Written("bug_count", Op.ABOVE, Limit("0", Decimal(0), "", 0), [], 0)
+        case "silent":
+            span = _subtrees(tree)[0]
+            limit = Limit(text[span.meta.start_pos : span.meta.end_pos], _span_ms(span), "ms", span.meta.start_pos)
+            return Written("silence", Op.AT_LEAST, limit, [], 0, is_silence=True)
+        case "growing":
+            return _growing(tree, text)
+        case form:
+            return _comparing(tree, text, is_relative=form == "relative")
+
+
+def _comparing(tree: Tree[Token], text: str, *, is_relative: bool) -> Written:
     metric, comparison, limit, *clauses = _subtrees(tree)
     return Written(
-        metric=" ".join(_tokens(metric)),
+        metric=_words(metric, text),
         op=_OPS[_tokens(comparison)[0].type],
         limit=_limit_of(limit, text),
         clauses=[_clause_of(clause) for clause in clauses],
         offset=metric.meta.start_pos,
+        against=_REFERENCES[_tokens(limit)[2].type] if is_relative else Against.NONE,
     )
+
+
+def _growing(tree: Tree[Token], text: str) -> Written:
+    metric, growth, *clauses = _subtrees(tree)
+    period = _subtrees(growth)[0]
+    return Written(
+        metric=_words(metric, text),
+        op=Op.AT_LEAST,
+        limit=_limit_of(growth, text),
+        clauses=[_clause_of(clause) for clause in clauses],
+        offset=metric.meta.start_pos,
+        against=Against.PAST,
+        period=Clause("period", _span_ms(period), period.meta.start_pos),
+    )
+
+
+def _words(metric: Tree[Token], text: str) -> str:
+    return " ".join(text[metric.meta.start_pos : metric.meta.end_pos].split())
 
 
 def _tree_of(text: str) -> Tree[Token]:
@@ -143,13 +187,21 @@ def _expected(error: UnexpectedInput) -> str:
     if "WORD" in terminals and "ABOVE" not in terminals:
         return "here belongs a metric such as `error_rate`"
     phrases = [phrase for names, phrase in EXPECTED if names & terminals]
+    if "OVER" not in terminals:
+        phrases += [phrase for name, phrase in ALONE.items() if name in terminals]
     return f"here belongs {' or '.join(phrases)}" if phrases else "a rule reads like `error_rate > 5% for 5 minutes`"
 
 
 def _limit_of(tree: Tree[Token], text: str) -> Limit:
     number, *unit = _tokens(tree)
     written = text[tree.meta.start_pos : tree.meta.end_pos]
-    return Limit(written, Decimal(str(number)), _UNITS[unit[0].type] if unit else "", tree.meta.start_pos)
+    return Limit(written, Decimal(str(number)), _unit_of(unit[0]) if unit else "", tree.meta.start_pos)
+
+
+def _unit_of(token: Token) -> str:
+    if token.type == "TIMES":
+        return "x"
+    return _UNITS.get(token.type, str(token))
 
 
 def _clause_of(tree: Tree[Token]) -> Clause:

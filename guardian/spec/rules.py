@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from guardian.core.histogram import HIGHEST_MS
-from guardian.core.rollout import DEFAULT_OVER_MS, Metric, Op, Rule, Unit
+from guardian.core.rollout import DEFAULT_OVER_MS, SILENCE, Against, Metric, Origin, Rule, Unit
 from guardian.core.text import duration_text
-from guardian.spec.amounts import MAX_WINDOW_MS, shown
-from guardian.spec.rule_syntax import NOT_YET_FIX, Clause, Fault, Limit, RuleError, Written, read_rule
+from guardian.spec.amounts import shown
+from guardian.spec.rule_checks import (
+    WINDOWS,
+    Use,
+    clause_faults,
+    limit_faults,
+    limit_of,
+    plain,
+    reference_faults,
+    window_faults,
+)
+from guardian.spec.rule_syntax import NOT_YET_FIX, Fault, RuleError, Written, read_rule
 from guardian.spec.rule_words import later_words, metric_of, unknown_metric_fix
 
-MAX_COUNT: Final = 1_000_000_000_000
 REMEMBERED_RULES: Final = 4_096
 """Rules are read once: a worker that restores thousands of rollouts meets the same few again and again."""
-_WINDOWS: Final = ("over", "per", "per_step")
-_NAMES: Final = {"over": "`over`", "hold": "`for`", "per": "`per`", "per_step": "`per step`"}
-_A_UNIT: Final = {"%": "a percentage", "ms": "a duration", "s": "a duration", "": "a bare number"}
-
-
-class Use(StrEnum):
-    """What a rule is written for: a trigger acts when it is true, a gate passes."""
-
-    TRIGGER = "trigger"
-    GATE = "gate"
+DEFAULT_GROWTH_OVER_MS: Final = 300_000
+"""Growth, and a gate on a gauge, look at means of five minutes unless said."""
 
 
 @lru_cache(maxsize=REMEMBERED_RULES)
@@ -38,33 +37,38 @@ def parse_rule(text: str, use: Use) -> Rule:
         use: what it is written for; decides the window when the rule names none.
 
     Returns:
-        the rule: its limit 0..1 for a rate and milliseconds for a latency, window and hold in milliseconds.
+        the rule: its limit 0..1 for a rate, milliseconds for a latency, a multiple or a growth (0.1 for 10 %) for a
+        comparison; window, hold and period in milliseconds.
 
     Raises:
         RuleError: with every fault.
     """
     written = read_rule(text)
-    metric = metric_of(written.metric)
-    faults = _clause_faults(written.clauses)
+    metric = SILENCE if written.is_silence else metric_of(written.metric)
+    faults = clause_faults(written)
     if metric is None:
         faults.append(_unknown_metric(text, written))
     else:
-        faults += _limit_faults(metric, written.op, written.limit, use)
-        faults += _window_faults(metric, written, use)
+        faults += reference_faults(metric, written, use) or limit_faults(metric, written, use)
+        faults += window_faults(metric, written, use)
     if metric is None or faults:
         raise RuleError(sorted(faults, key=lambda fault: fault.offset))
     return Rule(
         text=" ".join(text.split()),
         metric=metric,
         op=written.op,
-        limit=_limit(metric, written.limit),
-        over_ms=_window_ms(metric, written.clauses, use),
+        limit=limit_of(metric, written),
+        over_ms=_window_ms(metric, written, use),
         hold_ms=next((int(clause.ms) for clause in written.clauses if clause.kind == "hold"), 0),
+        against=written.against,
+        period_ms=int(written.period.ms) if written.period else 0,
     )
 
 
 def rule_text(rule: Rule) -> str:
     """Return a rule in full, in the words of the language; read again, as a trigger or as a gate, it means the same."""
+    if rule.metric == SILENCE:
+        return comparison_text(rule)
     window = "per step" if rule.per_step else f"over {duration_text(rule.over_ms)}"
     if rule.metric.unit is Unit.COUNT and not rule.per_step:
         window = f"per {duration_text(rule.over_ms)}"
@@ -73,23 +77,36 @@ def rule_text(rule: Rule) -> str:
 
 
 def comparison_text(rule: Rule) -> str:
-    """Return a rule without its window and hold: `error_rate > 5%`."""
-    return f"{rule.metric.name} {rule.op.value} {limit_text(rule.metric.unit, rule.limit)}"
+    """Return a rule without its window and hold: `error_rate > 5%`, `p99_latency > 2x baseline`, `silent for 2m`."""
+    name = metric_text(rule.metric)
+    if rule.metric == SILENCE:
+        return f"silent for {duration_text(int(rule.limit))}"
+    match rule.against:
+        case Against.NONE:
+            return f"{name} {rule.op.value} {limit_text(rule.metric.unit, rule.limit)}"
+        case Against.PAST:
+            return f"{name} growing {limit_text(Unit.RATE, rule.limit)} per {duration_text(rule.period_ms)}"
+        case _:
+            return f"{name} {rule.op.value} {plain(Decimal(repr(rule.limit)))}x {rule.against.value}"
+
+
+def metric_text(metric: Metric) -> str:
+    """Return a metric as the language writes it: `error_rate`, `metric satisfaction`, `gauge queue_depth`."""
+    if metric.unit is not Unit.NUMBER:
+        return metric.name
+    return f"{'gauge' if metric.origin is Origin.GAUGES else 'metric'} {metric.name}"
 
 
 def limit_text(unit: Unit, limit: float) -> str:
-    """Return a limit exactly, in the words of the language: `0.1%`, `200ms`, `2s`, `100`."""
+    """Return a limit exactly, in the words of the language: `0.1%`, `200ms`, `2s`, `100`, `800MB`."""
     exact = Decimal(repr(limit))
     if unit is Unit.RATE:
-        return f"{_plain(exact * 100)}%"
-    if unit is Unit.COUNT:
-        return _plain(exact)
-    return f"{_plain(exact / 1_000)}s" if exact and exact % 1_000 == 0 else f"{_plain(exact)}ms"
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+        return f"{plain(exact * 100)}%"
+    if unit in (Unit.COUNT, Unit.NUMBER):
+        return plain(exact)
+    if unit is Unit.BYTES:
+        return f"{plain(exact / 1_000_000)}MB"
+    return f"{plain(exact / 1_000)}s" if exact and exact % 1_000 == 0 else f"{plain(exact)}ms"
 
 
 def _unknown_metric(text: str, written: Written) -> Fault:
@@ -99,110 +116,15 @@ def _unknown_metric(text: str, written: Written) -> Fault:
     return Fault(f"unknown metric {shown(written.metric)}", unknown_metric_fix(written.metric), written.offset)
 
 
-def _clause_faults(clauses: list[Clause]) -> list[Fault]:
-    """What is wrong with windows and holds whatever the metric is."""
-    faults = []
-    windows = [clause for clause in clauses if clause.kind in _WINDOWS]
-    holds = [clause for clause in clauses if clause.kind == "hold"]
-    if len(windows) > 1:
-        faults.append(Fault("a rule has one window", "keep one of `over`, `per` and `per step`", windows[1].offset))
-    if len(holds) > 1:
-        faults.append(Fault("`for` stands here twice", "keep one", holds[1].offset))
-    for clause in clauses:
-        if clause.kind == "per_step":
-            continue
-        name = _NAMES[clause.kind]
-        if clause.ms > MAX_WINDOW_MS:
-            faults.append(Fault(f"{name} is longer than 7 days", "windows and holds are at most `7d`", clause.offset))
-        elif clause.ms % 1_000 or not clause.ms:
-            faults.append(Fault(f"{name} wants whole seconds", "windows and holds are `1s` at least", clause.offset))
-    return faults
-
-
-def _limit_faults(metric: Metric, op: Op, limit: Limit, use: Use) -> list[Fault]:
-    """What is wrong with the limit's unit and range."""
-    found = f"`{metric.name} {op.value} {limit.text}`"
-    units = {Unit.RATE: ("%",), Unit.LATENCY_MS: ("ms", "s"), Unit.COUNT: ("",)}[metric.unit]
-    if limit.unit not in units:
-        return [
-            Fault(
-                f"{_A_UNIT[limit.unit]} is not {_A_METRIC[metric.unit]}: {found}",
-                _unit_fix(metric, limit),
-                limit.offset,
-            )
-        ]
-    if metric.unit is Unit.RATE and limit.number > 100:
-        return [Fault(f"a rate never exceeds 100%: {found}", "limits of rates are `0%` to `100%`", limit.offset)]
-    if metric.unit is Unit.LATENCY_MS and _limit(metric, limit) > HIGHEST_MS:
-        return [
-            Fault(f"longer than what is measured: {found}", "limits of latencies are at most `10000s`", limit.offset)
-        ]
-    if metric.unit is Unit.COUNT and (limit.number % 1 or limit.number > MAX_COUNT):
-        return [Fault(f"not a whole number up to {MAX_COUNT:,}: {found}", "counts are whole", limit.offset)]
-    if use is Use.GATE and op is Op.BELOW and not limit.number:
-        return [
-            Fault(
-                f"nothing is below zero, so this gate never passes: {found}", "write `<=` instead of `<`", limit.offset
-            )
-        ]
-    return []
-
-
-_A_METRIC: Final = {Unit.RATE: "a rate", Unit.LATENCY_MS: "a latency", Unit.COUNT: "a count"}
-
-
-def _unit_fix(metric: Metric, limit: Limit) -> str:
-    number = _plain(limit.number)
-    if metric.unit is Unit.RATE:
-        share = f", or `{_plain(limit.number * 100)}%` if that is meant" if 0 < limit.number < 1 else ""
-        return f"write `{number}%`{share}" if not limit.unit else "rates are compared with per cent, as `5%`"
-    if metric.unit is Unit.LATENCY_MS:
-        return (
-            f"write `{number}ms` or `{number}s`"
-            if not limit.unit
-            else "latencies are compared with a time, as `200ms` or `2s`"
-        )
-    rate = f"{metric.name.removesuffix('_count')}_rate"
-    other = f", or take `{rate}`" if limit.unit == "%" and metric_of(rate) else ""
-    return f"write `{number}`{other}"
-
-
-def _window_faults(metric: Metric, written: Written, use: Use) -> list[Fault]:
-    """What is wrong with windows and holds for this metric, in this use."""
-    faults = []
-    kinds = {clause.kind: clause for clause in written.clauses}
-    counts = metric.unit is Unit.COUNT
-    if "hold" in kinds and use is Use.GATE:
-        message = "a gate is judged when the bake ends, so nothing can hold `for` a time"
-        faults.append(
-            Fault(message, "say `over 5m` for a shorter look back, or make it a trigger", kinds["hold"].offset)
-        )
-    elif "hold" in kinds and counts:
-        message = "a count has no `for`: it adds up over its window, and does not hold at every moment of it"
-        faults.append(Fault(message, f"say `per {_period(kinds['hold'].ms)}`", kinds["hold"].offset))
-    if "per" in kinds and not counts:
-        message = f"{_A_METRIC[metric.unit]} is not counted per time"
-        faults.append(Fault(message, f"say `over {_period(kinds['per'].ms)}`", kinds["per"].offset))
-    is_low = written.op in (Op.BELOW, Op.AT_MOST)
-    if counts and is_low and use is Use.TRIGGER and not {"over", "per"} & set(kinds):
-        message = f"a count since the step began is always `{written.op.value}` at first, so this would fire at once"
-        faults.append(Fault(message, "give it a period, as `per minute`", written.offset))
-    return faults
-
-
-def _period(ms: Decimal) -> str:
-    return duration_text(int(ms)) if 1_000 <= ms <= MAX_WINDOW_MS else "5m"
-
-
-def _limit(metric: Metric, limit: Limit) -> float:
-    if metric.unit is Unit.RATE:
-        return float(limit.number / 100)
-    return float(limit.number * 1_000 if limit.unit == "s" else limit.number)
-
-
-def _window_ms(metric: Metric, clauses: list[Clause], use: Use) -> int:
-    """The trailing window: as written, else a minute for a trigger's rate or latency, else since the step began."""
-    written = next((clause for clause in clauses if clause.kind in _WINDOWS), None)
-    if written is not None:
-        return int(written.ms)
+def _window_ms(metric: Metric, written: Written, use: Use) -> int:
+    """The trailing window: as written, else what the metric and the use suggest, else since the step began."""
+    window = next((clause for clause in written.clauses if clause.kind in WINDOWS), None)
+    if window is not None:
+        return int(window.ms)
+    if metric == SILENCE:
+        return int(written.limit.number)
+    if written.against is Against.PAST or (metric.origin is Origin.GAUGES and use is Use.GATE):
+        return DEFAULT_GROWTH_OVER_MS
+    if metric.origin is Origin.GAUGES:
+        return DEFAULT_OVER_MS
     return 0 if use is Use.GATE or metric.unit is Unit.COUNT else DEFAULT_OVER_MS

@@ -154,6 +154,14 @@ class Section:
             return None
         return value
 
+    def truth(self, word: str) -> bool:
+        """Return true or false; false when it is absent or wrong."""
+        value = self.raw(word)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.report.add(self.at(word), f"neither true nor false: {shown(value)}", "write `true` or `false`")
+        return False
+
     def items(self, word: str) -> list[tuple[str, Any]]:
         """Return a list's values, each with its path; what was reported is left out."""
         value = self.raw(word)

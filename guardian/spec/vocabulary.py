@@ -59,6 +59,24 @@ SPEC: Final = {
     "env_prefix": Word(
         "a name", "Overrides are read from `<env_prefix>_<FLAG>` in the environment.", "`<FLAG>` alone", "SHOP"
     ),
+    "baseline": Word(
+        "a figure per metric",
+        "What rules that say `baseline` compare with, where it is known beforehand.",
+        "taken before the first step above 0%",
+        "{p99_latency: 180ms, error_rate: 0.2%}",
+    ),
+    "baseline_window": Word(
+        "a duration",
+        "How much of the past before the first step above 0% makes the baseline; at most 7d.",
+        "24h, as much as exists",
+        "24h",
+    ),
+    "assume_split": Word(
+        "true or false",
+        "Events that do not say why the subject got its variant count in comparisons with control.",
+        "false",
+        "true",
+    ),
     "settle": Word(
         "a duration",
         "How much event time after a flag change does not count for events that carry no flag version.",
@@ -139,11 +157,11 @@ SECTIONS: Final[dict[str, dict[str, Word]]] = {
 
 # fmt: off
 LATER: Final = frozenset({
-    "ab_test", "allow", "alpha", "approval", "approvals", "arms", "assertions", "assume_split", "audience",
-    "audiences", "baseline", "baseline_window", "blue_green", "burn_rate", "checklist", "checklists",
+    "ab_test", "allow", "alpha", "approval", "approvals", "arms", "audience",
+    "audiences", "blue_green", "burn_rate", "checklist", "checklists",
     "conditions", "deny", "dual_run", "enrolment", "enrollment", "feedback", "freeze", "gradual", "groups",
-    "growth", "metrics", "objectives", "opt_in", "overlap", "programme", "ring", "risks", "sample_ratio",
-    "schedule", "segment", "segments", "silence", "slo", "stages", "start_at", "targeted", "tolerance",
+    "metrics", "objectives", "opt_in", "overlap", "programme", "ring", "risks", "sample_ratio",
+    "schedule", "segment", "segments", "slo", "stages", "start_at", "targeted", "tolerance",
     "validate", "version", "waves",
 })
 # fmt: on

@@ -13,7 +13,8 @@ from guardian.spec.advice import advice
 from guardian.spec.describe import describe, rule_meaning
 from guardian.spec.load import load_spec
 from guardian.spec.reference import render_reference
-from guardian.spec.rules import Use, parse_rule
+from guardian.spec.rule_checks import Use
+from guardian.spec.rules import parse_rule
 from guardian.spec.template import render_template
 from guardian.spec.vocabulary import LATER, SECTIONS
 from tests.spec.files import DOCS, EXAMPLES, text_of
