@@ -33,7 +33,9 @@ ACK_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 20.0
 BACKLOG: Final = 1_000
 """Records that wait for the loop; Faust's own buffers come on top."""
+REBALANCE_WITHIN_S: Final = 90.0
 TABLE: Final = "checkpoint"
+_LOOK_S: Final = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,15 @@ class FaustPort:
         topic = self._app.topic(
             self._inputs, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False, allow_empty=True
         )
-        self._table = self._app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=settings.partitions)
+        # As the catalogue does it for its topics: with three replicas, two must have a record before it is acked.
+        durable = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
+        self._table = self._app.Table(
+            TABLE,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=settings.partitions,
+            extra_topic_configs=durable,
+        )
         self._app.agent(topic, name="decide")(self._take)
 
     async def start(self) -> None:
@@ -188,9 +198,12 @@ class FaustPort:
 
     async def _watch_crash(self) -> None:
         # Faust's threads mark the app as crashed from outside this loop, which wakes nobody: so it is looked at.
-        while not self._app.crashed:
-            await asyncio.sleep(0.5)
-        self.fail(self._app.crash_reason or RuntimeError("crashed without a reason"))
+        # A rebalance whose recovery never ends marks nothing as crashed: it has a deadline.
+        rebalancing_s = 0.0
+        while not self._app.crashed and rebalancing_s < REBALANCE_WITHIN_S:
+            await asyncio.sleep(_LOOK_S)
+            rebalancing_s = rebalancing_s + _LOOK_S if self._app.rebalancing else 0.0
+        self.fail(self._app.crash_reason or RuntimeError(f"no end of a rebalance within {REBALANCE_WITHIN_S:.0f} s"))
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -198,7 +198,8 @@ class Stage:
             saved = recover(partition, self._port.saved(partition))
             self._owned[partition] = Owned(partition, saved, self._restore, self._port, self._publisher)
         # One that stayed ours keeps its state: it is a function of the log, whoever else had it meanwhile.
-        places = {partition: await owned.open() for partition, owned in self._owned.items()}
+        mine = dict(self._owned)
+        places = dict(zip(mine, await asyncio.gather(*(owned.open() for owned in mine.values())), strict=True))
         log.info("partitions and where they go on: %s", places)
         if places:
             await self._port.rewind(places)

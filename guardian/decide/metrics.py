@@ -27,3 +27,9 @@ REWINDS: Final = Counter("guardian_decide_rewinds", "Gaps in the delivery that w
 JUMPS: Final = Counter("guardian_decide_jumps", "Gaps in the log itself: evidence started anew", ["partition", "why"])
 REASSERTS: Final = Counter("guardian_decide_reasserts", "Flag documents asserted again over an older one", [])
 RESTARTS: Final = Counter("guardian_decide_restarts", "Starts anew after an error", [])
+
+
+def forget(partition: str) -> None:
+    """Stop reporting the state of a partition that is no longer ours: another process does."""
+    for gauge in (INPUT_LAG, INPUT_AGE, CHECKPOINT_AGE):
+        gauge.remove_by_labels({"partition": partition})

@@ -160,6 +160,7 @@ class Owned:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
+        metrics.forget(self._label)
 
     async def _write(self, captured: Captured, outputs: tuple[asyncio.Future[object], ...]) -> None:
         # Step 2: every output up to that instant is acked. One that is not ends the attempt as a whole (publish.py).

@@ -6,9 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from guardian.core.events import BEAT_KEY
 from guardian.decide.checkpoint import recover
+from guardian.decide.faust_port import FaustPort
+from guardian.decide.port import Settled
+from guardian.kafka.catalogue import checkpoint_topic
+from guardian.kafka.clients import admin, running
+from guardian.kafka.partition import partition_of
 from guardian.wire.outputs import decode_decision, decode_status
 from tests.brokers import Broker, settings_for
 from tests.decide.counting import CountingEngine
@@ -108,11 +116,6 @@ def test_rubbish_takes_one_offset_and_changes_nothing(kafka: Broker) -> None:
 @pytest.mark.kafka
 def test_inputs_that_retention_took_are_named_and_decide_goes_on_behind_them(kafka: Broker) -> None:
     async def test() -> None:
-        from aiokafka import TopicPartition
-        from aiokafka.admin import RecordsToDelete
-
-        from guardian.kafka.clients import admin, running
-        from guardian.kafka.partition import partition_of
 
         settings = settings_for(kafka, "retention")
         engines: list[CountingEngine] = []
@@ -137,9 +140,6 @@ def test_inputs_that_retention_took_are_named_and_decide_goes_on_behind_them(kaf
 @pytest.mark.kafka
 def test_the_checkpoint_of_a_partition_holds_one_mark_and_one_snapshot_of_each_rollout(kafka: Broker) -> None:
     async def test() -> None:
-        from guardian.decide.faust_port import FaustPort
-        from guardian.decide.port import Settled
-        from guardian.kafka.partition import partition_of
 
         settings = settings_for(kafka, "checkpoint")
         async with feeding(settings) as feeder, reading(settings, "flags") as reader:
@@ -147,6 +147,10 @@ def test_the_checkpoint_of_a_partition_holds_one_mark_and_one_snapshot_of_each_r
                 await feeder.requests("a", ok=1)
                 async with deciding(settings, CountingEngine.restore):
                     await eventually(lambda round_of=round_of: len(documents(reader, "a")) == round_of, within=30)
+            async with running(admin(settings), settings) as client:
+                wanted = ConfigResource(ConfigResourceType.TOPIC, checkpoint_topic(settings))
+                resource = (await client.describe_configs([wanted]))[0].resources[0]
+                assert {entry[0]: entry[1] for entry in resource[4]}["cleanup.policy"] == "compact"
             port = FaustPort(settings)
             await port.start()
             while not isinstance(await port.next(), Settled):
