@@ -28,20 +28,24 @@ def watch_share(state: RolloutState, now: Instant) -> bool:
     fleet = state.fleet
     if fleet.settled or now.stale or state.phase is Phase.ARCHIVED or not state.attempt:
         return False
-    for service in [name for name, (_, log_ms) in fleet.older.items() if now.log_ms - log_ms >= QUIET_MS]:
+    quiet = [name for name, (_, log_ms) in fleet.older.items() if now.log_ms - log_ms >= QUIET_MS]
+    for service in quiet:
         del fleet.older[service]
+    changed = bool(quiet)
     live = fleet.live(now.watermark_ms, now.heard)
     behind = [key for key in live if fleet.served[key].version < state.content_version]
     if behind or fleet.older:
         late = _late(state, now, behind)
-        if late and fleet.alert is None:
-            fleet.alert = named_alert(state, now, TRIGGER, _text(state, late))
+        if not late or fleet.alert is not None:
+            return changed
+        fleet.alert = named_alert(state, now, TRIGGER, _text(state, late))
         return True
     if fleet.alert is not None:
         end_named_alert(fleet.alert, now, f"{len(live)} instances follow, none serves an older version")
         fleet.alert = None
+        changed = True
     if not live:
-        return True
+        return changed
     fleet.settled = True
     if fleet.awaited:
         fleet.awaited = False

@@ -152,9 +152,9 @@ class Scene:
         self.ends[source] = start + 10
         return self.feed(Batch(source, start, start + 10, list(cells), commands=list(commands)))
 
-    def command(self, name: str, flag: str = FLAG, **fields: Any) -> Decision:
+    def command(self, word: str, flag: str = FLAG, /, **fields: Any) -> Decision:
         """Give a command and return its answer."""
-        given = Command(f"c{len(self.log)}", name, flag, ANN, "because", **fields)
+        given = Command(f"c{len(self.log)}", word, flag, ANN, "because", **fields)
         outputs = self.batch(commands=[given], source=COMMANDS)
         answers = [each for each in outputs if isinstance(each, Decision) and each.command_id == given.id]
         return answers[-1]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardian.core.engine import Engine
-from guardian.core.inputs import Batch, Bucket, Cell, Command, Reassert, Record, Tick
+from guardian.core.inputs import Batch, Bucket, Cell, Command, Gauge, Heartbeat, Reassert, Record, Source, Tick
 from guardian.core.outputs import Alert, Beat, Decision, FlagChange, Output, Rollback, RolloutStatus
-from guardian.core.rollout import METRICS, Rule, Step
+from guardian.core.rollout import BUG_COUNT, MEMORY, METRICS, SILENCE, Against, Op, Rule, Step
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, Capture, PartitionState, pack, unpack
 from guardian.core.state import RolloutState
 from guardian.core.words import Action
@@ -37,11 +37,26 @@ from tests.core.scenes import (
 )
 
 FLAGS = ("alpha", "beta", "gamma")
+MIGRATIONS = Source("migrations", "id-3", 0)
+
+
+def compared(metric: str, against: Against, limit: float) -> Rule:
+    """A rule that compares with another arm or another time, over ten seconds."""
+    period_ms = 10_000 if against is Against.PAST else 0
+    return Rule(f"{metric} > {limit}x {against}", METRICS[metric], Op.ABOVE, limit, 10_000, 0, against, period_ms)
+
+
 TRIGGERS = (
     trigger(above("error_rate", 0.4, over_s=10, hold_s=3)),
     trigger(above("crash_count", 2, over_s=0)),
     trigger(above("p95_latency", 300, over_s=5, hold_s=2), Action.PAUSE),
     trigger(above("timeout_count", 4, over_s=10), Action.NOTIFY),
+    trigger(compared("error_rate", Against.CONTROL, 3.0), name="control"),
+    trigger(compared("p95_latency", Against.BASELINE, 8.0), Action.NOTIFY, name="baseline"),
+    trigger(compared("request_count", Against.PAST, 9.0), Action.NOTIFY, name="growth"),
+    trigger(Rule("memory > 2 GB", MEMORY, Op.ABOVE, 2e9, 60_000), Action.NOTIFY, name="memory"),
+    trigger(Rule("silence > 20s", SILENCE, Op.ABOVE, 20_000, 60_000), Action.PAUSE, name="silence", min_samples=0),
+    trigger(Rule("bug_count > 1", BUG_COUNT, Op.ABOVE, 1, 0), name="bugs", min_samples=0),
 )
 STEPS = (
     step("canary", 500, bake_s=3, gates=(gate(below("error_rate", 0.2)),), timeout_s=5),
@@ -65,10 +80,9 @@ def random_log(seed: int, length: int = 70) -> list[Record]:
         elif roll < 0.2:
             scene.command("start", flag)
         elif roll < 0.3:
-            names = ["promote", "pause", "resume", "rollback", "kill", "unkill", "resolve", "archive"]
-            scene.command(
-                chance.choice(names), chance.choice([flag, flag, flag, "*"]), epoch=chance.choice([0, 0, 0, 1])
-            )
+            names = ["promote", "pause", "resume", "rollback", "kill", "unkill", "resolve", "archive", "bug", "metric"]
+            whom, epoch = chance.choice([flag, flag, flag, "*"]), chance.choice([0, 0, 0, 1])
+            scene.command(chance.choice(names), whom, epoch=epoch, name="tickets", value=chance.random())
         elif roll < 0.33:
             scene.feed(None)
         elif roll < 0.36:
@@ -81,6 +95,8 @@ def random_log(seed: int, length: int = 70) -> list[Record]:
             scene.batch(*random_cells(chance, scene))
         else:
             scene.t += 1_000
+            if roll < 0.7:
+                scene.feed(random_signs(chance, scene))
             if roll < 0.85:
                 scene.batch(*random_cells(chance, scene))
             scene.marks()
@@ -98,6 +114,16 @@ def random_cells(chance: random.Random, scene: Scene) -> list[Cell]:
         cells.append(Cell(state.flag, version, chance.choice(["on", "on", "off", "teal"]), "split",
                           buckets=[bucket(second, ok=chance.randint(0, 40), latency_ms=slow, **n)]))  # fmt: skip
     return cells
+
+
+def random_signs(chance: random.Random, scene: Scene) -> Batch:
+    """Heartbeats and gauges of a few instances, some of which still serve an older version."""
+    start = scene.ends[MIGRATIONS] = scene.ends.get(MIGRATIONS, 0) + 1
+    served = {state.flag: chance.choice([state.version, state.version, T0]) for state in scene.engine.flags()}
+    memory = {"memory_bytes": chance.choice([1e9, 3e9])}
+    heartbeats = [Heartbeat("shop", f"i{chance.randint(1, 3)}", scene.t, served, metrics=memory) for _ in range(2)]
+    return Batch(MIGRATIONS, start, start + 1, heartbeats=heartbeats,
+                 gauges=[Gauge(chance.choice(FLAGS), "shop", "i1", scene.t, memory)])  # fmt: skip
 
 
 def fold(engine: Engine, log: list[Record]) -> list[tuple[int, Output]]:
@@ -173,7 +199,7 @@ def test_writing_only_what_changed_is_enough_however_often_it_is_captured(seed: 
 
 
 @given(st.integers(0, 10_000), st.integers(0, 40), st.integers(1, 40), st.sets(st.sampled_from(FLAGS)))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=60)
 def test_snapshots_newer_than_the_mark_are_not_counted_twice(seed: int, k: int, later: int, written: set[str]) -> None:
     """A crash between snapshots and mark: some rollouts are ahead of the partition; they skip what they include."""
     log = random_log(seed, length=90)
@@ -226,6 +252,12 @@ def test_only_changed_rollouts_are_captured_and_a_failed_write_makes_one_dirty_a
 
 def test_rollouts_that_nothing_happens_to_are_not_written() -> None:
     scene = Scene(spec(flag="alpha"), started=False)
+    scene.seconds(3)
+    scene.engine.capture()
+    scene.seconds(60)
+    assert scene.engine.capture().rollouts == []
+    scene.command("start", "alpha")
+    scene.command("rollback", "alpha")
     scene.seconds(3)
     scene.engine.capture()
     scene.seconds(60)
@@ -351,11 +383,17 @@ def worst_spec(over_s: int) -> Any:
     return spec(*steps, triggers=tuple(trigger(rule, Action.NOTIFY) for rule in rules))
 
 
+@pytest.mark.parametrize("arms", ["the candidate alone", "both arms and the past"])
 @pytest.mark.parametrize("spread", ["every bin", "a busy service"])
 @pytest.mark.parametrize("over_s", [60, 3_600, 7_200, 86_400, 7 * 86_400])
-def test_the_worst_snapshot_stays_within_its_bound(over_s: int, spread: str) -> None:
+def test_the_worst_snapshot_stays_within_its_bound(over_s: int, spread: str, arms: str) -> None:
     chance = random.Random(over_s)
     declared = worst_spec(over_s)
+    if arms == "both arms and the past":
+        rules = worst_rules(over_s)
+        against = [replace(rule, against=kind) for rule in rules for kind in (Against.CONTROL, Against.BASELINE)]
+        more = [trigger(rule, Action.NOTIFY, name=f"{rule.metric.name}-{rule.against}") for rule in against]
+        declared = replace(declared, triggers=(*declared.triggers, *more), baseline_window_ms=7 * 86_400_000)
     scene = Scene(declared)
     version = scene.flag().version
     # Ages of the buckets: every second of the first minutes, then a few in each bucket of each coarser tier.
@@ -367,7 +405,7 @@ def test_the_worst_snapshot_stays_within_its_bound(over_s: int, spread: str) -> 
         counts = [chance.randint(1, 1_000 if spread == "every bin" else 50) for _ in bins]
         n = sum(counts)
         seen = Bucket(scene.t // 1_000 - 1, n=n, ok=n, latency_n=n, latency_sum_us=n, bins=bins, bin_counts=counts)
-        scene.batch(Cell(declared.flag, version, "on", "split", buckets=[seen]))
+        scene.batch(*(Cell(declared.flag, version, variant, "split", buckets=[seen]) for variant in ("on", "off")))
         scene.engine._state.clock.watermark_ms = scene.t - 2_000
         scene.state().series.roll(scene.t // 1_000 - 2)
     scene.seconds(1, ok=1)
