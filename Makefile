@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test test-fast test-kafka check bench bench-ingest bench-latency lock clean
+.PHONY: demo test test-fast test-kafka check bench bench-ingest bench-latency docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -32,6 +32,11 @@ bench-ingest: $(READY)  ## events/s and core, beside fetching alone and a natura
 
 bench-latency: $(READY)  ## from the deciding bad event to the SDK's changed answer
 	$(BIN)/python -m bench.latency $(ARGS)
+
+docs: $(READY)  ## the pages made from the code, then the site, strictly
+	$(BIN)/python -m guardian.kafka.asyncapi schemas
+	$(BIN)/python -m docs.made
+	$(BIN)/mkdocs build --strict --quiet --site-dir .cache/site
 
 lock: $(READY)  ## requirements.lock anew, with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
