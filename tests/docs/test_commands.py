@@ -1,0 +1,155 @@
+"""Every page is followed from top to bottom: its files are saved, its commands typed, its outputs compared."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import MAIN, ROOT, Command, Copy, Page, Run, Save, all_pages, pattern_of, read_page
+from tests.docs.terminals import Terminal
+from tests.eventually import eventually
+
+PAGES = all_pages()
+AGAIN_WITHIN_S = 60.0
+DEV = "guardian-dev-of-the-test"
+
+
+class Reader:
+    """Follows one page.
+
+    Args:
+        page: it.
+        folder: a fresh one.
+    """
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self._page = page
+        self._work = folder / "work"
+        self._logs = folder / "logs"
+        self._work.mkdir()
+        self._logs.mkdir()
+        (self._work / "examples").symlink_to(ROOT / "examples")
+        self._ports = {port: str(free_port()) for port in page.ports}
+        self._terminals: dict[str, Terminal] = {}
+        # Another guardian on this machine has the usual port of serve.
+        self._environment = {"GUARDIAN_SERVE_PORT": str(free_port()), "GUARDIAN_STATE_DIR": str(folder / "state")}
+
+    async def follow(self) -> None:
+        """Do everything that the page says."""
+        try:
+            if self._page.needs_dev:
+                await self._terminal(DEV).start("guardian dev", re.compile("Ctrl-C ends it"))
+                exports = (line.partition("=") for line in self._exports(DEV))
+                self._environment |= {name.removeprefix("export "): value for name, _, value in exports}
+            for deed in self._page.deeds:
+                await self._do(deed)
+        finally:
+            for terminal in reversed(self._terminals.values()):
+                terminal.close()
+
+    async def _do(self, deed: Save | Run | Copy) -> None:
+        if isinstance(deed, Save):
+            path = self._work / deed.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self._here(deed.text), encoding="utf-8")
+        elif isinstance(deed, Copy):
+            for line in self._exports(deed.source):
+                await self._terminal(deed.terminal).run(line)
+        else:
+            await self._run(deed)
+
+    async def _run(self, run: Run) -> None:
+        terminal = self._terminal(run.terminal)
+        if "after Ctrl-C" in run.options:
+            await terminal.press_ctrl_c()
+        for command in run.commands:
+            last = command is run.commands[-1]
+            where = f"{self._page.path.name}:{run.line}: $ {command.text}"
+            if last and "stays" in run.options:
+                await terminal.start(self._here(command.text), self._expected(command))
+            elif "again" in run.options:
+                await eventually(lambda c=command, w=where: self._once(terminal, c, 0, w), within=AGAIN_WITHIN_S)
+            else:
+                await self._once(terminal, command, run.exit_code if last else 0, where)
+
+    async def _once(self, terminal: Terminal, command: Command, exit_code: int, where: str) -> bool:
+        code, printed = await terminal.run(self._here(command.text))
+        assert code == exit_code, f"{where}\nended with {code}, expected {exit_code}:\n{printed}"
+        if command.shown:
+            shown = "\n".join(command.shown)
+            text = printed.strip("\n") + "\n"
+            assert self._expected(command).fullmatch(text), f"{where}\nprinted\n{printed}\nexpected\n{shown}"
+        return True
+
+    def _expected(self, command: Command) -> re.Pattern[str]:
+        return pattern_of([self._here(line) for line in command.shown])
+
+    def _terminal(self, name: str) -> Terminal:
+        if name not in self._terminals:
+            self._terminals[name] = Terminal(name, self._work, self._logs / name, self._environment)
+        return self._terminals[name]
+
+    def _exports(self, source: str) -> list[str]:
+        found = re.findall(r"^\s*(export \w+=\S+)$", self._terminals[source].printed, re.M)
+        assert found, f"{source} printed no export lines"
+        return found
+
+    def _here(self, text: str) -> str:
+        for port, free in self._ports.items():
+            text = re.sub(rf"\b{port}\b", free, text)
+        return text
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def name_of(page: Page) -> str:
+    return str(page.path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.runs], ids=name_of)
+def test_the_page_can_be_followed_word_by_word(page: Page, tmp_path: Path) -> None:
+    asyncio.run(Reader(page, tmp_path).follow())
+
+
+def test_every_console_block_says_what_is_done_with_it() -> None:
+    assert [fault for page in PAGES for fault in page.faults] == []
+
+
+def test_a_block_without_a_comment_or_without_commands_is_a_fault() -> None:
+    bare = read_page(Path("a.md"), "```console\n$ ls\n```\n")
+    stale = read_page(Path("a.md"), "<!-- run -->\nwords between\n\n```console\n$ ls\n```\n")
+    empty = read_page(Path("a.md"), "<!-- run -->\n```console\nls\n```\n")
+    wrong = read_page(Path("a.md"), "<!-- run, perhaps -->\n```console\n$ ls\n```\n")
+    assert [len(page.faults) for page in (bare, stale, empty, wrong)] == [1, 1, 1, 1]
+
+
+def test_a_page_that_lies_is_found_out(tmp_path: Path) -> None:
+    lies = {
+        "printed": "<!-- run -->\n```console\n$ echo one\ntwo\n```\n",
+        "ended with 1, expected 0": "<!-- run -->\n```console\n$ false\n```\n",
+        "ended with 0, expected 2": "<!-- run, exit 2 -->\n```console\n$ true\n```\n",
+    }
+    for number, (fault, text) in enumerate(lies.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with pytest.raises(AssertionError, match=fault):
+            asyncio.run(Reader(read_page(Path("a.md"), text), folder).follow())
+
+
+def test_a_page_may_save_files_continue_lines_and_leave_out_output(tmp_path: Path) -> None:
+    text = (
+        "<!-- file: a/b.txt -->\n```\none\ntwo\nthree\n```\n\n<!-- run in other -->\n```console\n"
+        "$ export WHAT=a\n$ cat $WHAT/b.txt\none\n...\nth...ee\n$ cat <<END\n> x\n> END\nx\n```\n"
+    )
+    page = read_page(Path("a.md"), text)
+    assert isinstance(page.deeds[1], Run)
+    assert page.deeds[1].terminal == "other" != MAIN
+    asyncio.run(Reader(page, tmp_path).follow())
