@@ -26,6 +26,8 @@ COMMANDS: Final = (
     "unkill",
     "resolve",
     "archive",
+    "bug",
+    "metric",
 )
 MAX_COMMAND_BYTES: Final = 262_144
 """A rollout's snapshot, which holds its spec, has the same bound."""
@@ -37,7 +39,14 @@ MAX_SPEC_DEPTH: Final = 32
 MAX_EPOCH: Final = 2**53 - 1
 """The greatest whole number that every JSON reader takes exactly."""
 
+MAX_FIGURE_CHARS: Final = 64
+FIGURE_NAME_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
+"""The name of a figure from outside, as a rule writes it after `metric`."""
+ONE_FLAG: Final = ("bug", "metric")
+"""Commands that speak of one flag; those of one flag's life are refused by decide, with the reason."""
+
 _FLAG_NAME: Final = re.compile(FLAG_NAME_PATTERN)
+_FIGURE_NAME: Final = re.compile(FIGURE_NAME_PATTERN)
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _decoder: Final = msgspec.json.Decoder(Command)
 
@@ -94,6 +103,22 @@ def _check_words(command: Command) -> None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no spec")
     if command.to and command.command != "rollback":
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no target: `to` belongs to rollback")
+    if command.command in ONE_FLAG and command.flag == ALL_FLAGS:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} is for one flag, not for all")
+    _check_figure(command)
+
+
+def _check_figure(command: Command) -> None:
+    """`metric` has a name and a value, every other command has neither."""
+    if command.command == "metric":
+        if not _FIGURE_NAME.fullmatch(command.name):
+            raise DecodeError(DecodeReason.BAD_VALUE, f"no figure's name: {command.name[:MAX_FIGURE_CHARS]!r}")
+        if command.value is None:
+            raise DecodeError(DecodeReason.MISSING_FIELD, "metric without a value")
+        if not math.isfinite(command.value):
+            raise DecodeError(DecodeReason.BAD_VALUE, f"value is {command.value}: a finite number is wanted")
+    elif command.name or command.value is not None:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no figure: name and value belong to metric")
 
 
 def _check_bounds(command: Command) -> None:

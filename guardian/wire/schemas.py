@@ -17,6 +17,7 @@ from guardian.core.outputs import Alert, Decision, Rollback, RolloutStatus
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN, WEIGHT_FULL_BP
 from guardian.wire.commands import (
     COMMANDS,
+    FIGURE_NAME_PATTERN,
     MAX_EPOCH,
     MAX_ID_CHARS,
     MAX_NAME_CHARS,
@@ -121,6 +122,19 @@ def _commands() -> Schema:
             "else": {"properties": {"spec": {"type": "null"}}},
         },
         {"if": _command_is("rollback"), "else": {"properties": {"to": {"const": ""}}}},
+        {
+            "if": _command_is("metric"),
+            "then": {
+                "required": ["name", "value"],
+                "properties": {
+                    "name": {"pattern": f"^{FIGURE_NAME_PATTERN}$"},
+                    "value": {"type": "number"},
+                    "flag": one_flag,
+                },
+            },
+            "else": {"properties": {"name": {"const": ""}, "value": {"type": "null"}}},
+        },
+        {"if": _command_is("bug"), "then": {"properties": {"flag": one_flag}}},
     ]
     return schema
 

@@ -41,7 +41,8 @@ def raw(**changes: Any) -> bytes:
 
 @pytest.mark.parametrize("word", COMMANDS)
 def test_every_command_is_written_keyed_read_back_and_passes_the_schema(word: str) -> None:
-    given_command = command(command=word, ts=1763700000.5, spec={"b": [1], "a": None} if word == "apply" else None)
+    own = {"apply": {"spec": {"b": [1], "a": None}}, "metric": {"name": "satisfaction", "value": 4.2}}
+    given_command = command(command=word, ts=1763700000.5, **own.get(word, {}))
     message = encode_command(given_command)
     assert decode_command(message.value) == given_command
     assert (message.topic, message.key, message.partition) == ("commands", b"new-pricing", None)
