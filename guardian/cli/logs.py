@@ -8,8 +8,11 @@ import time
 from typing import Final
 
 _FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s %(message)s"
-_NOISY: Final = ("aiokafka", "kafka", "faust", "mode", "asyncio", "openfeature")
+_NOISY: Final = ("aiokafka", "kafka", "faust", "mode", "asyncio", "openfeature", "uvicorn", "httpx")
 """Libraries whose every connection is news to them."""
+_LIFECYCLE: Final = {"faust": "ERROR", "mode": "ERROR", "guardian.decide.faust_port": "WARNING"}
+"""Faust warns of what happens at every start (tables that recover, offsets that are looked for), and each of its
+services tells of its own life under the name of the file that its class stands in."""
 
 
 class _OneLine(logging.Formatter):
@@ -35,8 +38,8 @@ def log_to_stderr(level: str, *, libraries: str = "warning") -> None:
     root = logging.getLogger()
     root.handlers[:] = [lines]
     root.setLevel(level.upper())
-    for name in _NOISY:
-        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else libraries.upper())
+    for name, usual in {**dict.fromkeys(_NOISY, libraries.upper()), **_LIFECYCLE}.items():
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else usual)
 
 
 def keep_quiet() -> None:

@@ -52,6 +52,10 @@ def flag_name(text: str) -> str:
 
 Flag = Annotated[str, typer.Argument(metavar="FLAG", help="The flag's name.", parser=flag_name)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+HttpPort = Annotated[
+    int | None,
+    typer.Option("--http-port", metavar="PORT", min=0, max=65_535, help="Where serve listens; 0 for any free port."),
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any
@@ -28,37 +28,50 @@ class Role(StrEnum):
 
     INGEST = "ingest"
     DECIDE = "decide"
+    SERVE = "serve"
     ALL = "all"
 
 
-def _loops(settings: Settings, role: Role, stop: asyncio.Event) -> dict[str, Loop]:
-    """The loops of a role by name."""
-    # Heavy, Faust's above all: `guardian pause` must not wait for them. Both come before a coroutine is made.
-    from guardian.decide.loop import run_decide  # noqa: PLC0415
-    from guardian.ingest.loop import run_ingest  # noqa: PLC0415
+Listening = Callable[[str], None]
+"""Is told serve's address, once it takes connections."""
 
+
+def _loops(settings: Settings, role: Role, stop: asyncio.Event, listening: Listening | None) -> dict[str, Loop]:
+    """The loops of a role by name."""
+    # Heavy, Faust's above all: `guardian pause` must not wait for them, nor one role for another's.
+    # All come before a coroutine is made.
+    ingests, decides, serves = (role in (one, Role.ALL) for one in (Role.INGEST, Role.DECIDE, Role.SERVE))
+    if ingests:
+        from guardian.ingest.loop import run_ingest  # noqa: PLC0415
+    if decides:
+        from guardian.decide.loop import run_decide  # noqa: PLC0415
+    if serves:
+        from guardian.serve.loop import run_serve  # noqa: PLC0415
     loops: dict[str, Loop] = {}
-    if role in (Role.INGEST, Role.ALL):
+    if ingests:
         loops["ingest telemetry"] = run_ingest(settings, kind="telemetry", stop=stop)
         loops["ingest commands"] = run_ingest(settings, kind="commands", stop=stop)
-    if role in (Role.DECIDE, Role.ALL):
+    if decides:
         loops["decide"] = run_decide(settings, stop=stop)
+    if serves:
+        loops["serve"] = run_serve(settings, stop=stop, listening=listening)
     return loops
 
 
-async def run_roles(settings: Settings, role: Role, stop: asyncio.Event) -> None:
+async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, listening: Listening | None = None) -> None:
     """Run a role until `stop` is set or one of its loops dies.
 
     Args:
         settings: the installation.
         role: what to run.
         stop: ends all loops cleanly.
+        listening: is told serve's address, once it takes connections.
 
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
     """
     with metrics_served(settings):
-        await run_loops(_loops(settings, role, stop), stop)
+        await run_loops(_loops(settings, role, stop, listening), stop)
 
 
 async def run_loops(loops: dict[str, Loop], stop: asyncio.Event) -> None:

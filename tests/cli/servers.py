@@ -54,7 +54,7 @@ def dev(broker: str, errors: Path, *, prefix: str = "guardian", **environment: s
     """
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [GUARDIAN, "dev", "--broker", broker, "--prefix", prefix, "--json"],
+            [GUARDIAN, "dev", "--broker", broker, "--prefix", prefix, "--http-port", "0", "--json"],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -17,7 +17,8 @@ from guardian.cli.demo.scene import Scene
 from guardian.cli.demo.screen import LiveTeller, PlainTeller, Teller
 from guardian.cli.demo.shopkeeper import open_shop
 from guardian.cli.logs import log_to_stderr
-from guardian.cli.options import Json
+from guardian.cli.options import HttpPort, Json
+from guardian.cli.ports import free_port
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, print_json
 from guardian.cli.worker import Role, run_roles, stop_on_signals
@@ -35,18 +36,26 @@ BadAfter = Annotated[
 
 
 def demo(
-    broker: BrokerOption = Broker.EMBEDDED, once: Once = False, bad_after: BadAfter = 12.0, as_json: Json = False
+    broker: BrokerOption = Broker.EMBEDDED,
+    once: Once = False,
+    bad_after: BadAfter = 12.0,
+    http_port: HttpPort = None,
+    as_json: Json = False,
 ) -> Exit:
     """Watch a rollout go bad and be taken back: broker, guardian and a small shop, in one command."""
     console = notes() if as_json else answers()
     scene = Scene()
+    settings = _settings(http_port or free_port())
+    page = f"http://{settings.serve_host}:{settings.serve_port}"
     if console.is_terminal:
-        teller: LiveTeller | PlainTeller = LiveTeller(console, scene, f"guardian demo, {broker} broker")
+        teller: LiveTeller | PlainTeller = LiveTeller(console, scene, f"guardian demo, status page: {page}")
     else:
         teller = PlainTeller(console, scene)
+    console.print(f"status page: {page} (opens in a moment)", soft_wrap=True, markup=False)
     _log_to(teller)
-    finish(_demo(broker, scene, teller, Plot(bad_after, once)))
-    result = {"broker": str(broker), "seconds": round(scene.seconds(), 1), **scene.result()}
+    finish(_demo(broker, settings, scene, teller, Plot(bad_after, once)))
+    seconds = round(scene.seconds(), 1)
+    result = {"broker": str(broker), "seconds": seconds, "status_page": page, **scene.result()}
     if as_json:
         print_json(result)
     elif isinstance(teller, LiveTeller) and (sentence := scene.sentence()):
@@ -54,11 +63,20 @@ def demo(
     return Exit.OK if result["rolled_back"] or not once else Exit.NO
 
 
-async def _demo(broker: Broker, scene: Scene, teller: LiveTeller | PlainTeller, plot: Plot) -> None:
-    """Broker, worker, shop, in this order; ended in the other one."""
-    settings = Settings.model_validate(
-        {"disorder_ms": _SHORT_DISORDER_MS, "state_dir": load_settings().state_dir, "log_level": "warning"}
+def _settings(http_port: int) -> Settings:
+    """The demo's own installation: whatever is set up on this machine is left alone."""
+    return Settings.model_validate(
+        {
+            "disorder_ms": _SHORT_DISORDER_MS,
+            "state_dir": load_settings().state_dir,
+            "log_level": "warning",
+            "serve_port": http_port,
+        }
     )
+
+
+async def _demo(broker: Broker, settings: Settings, scene: Scene, teller: LiveTeller | PlainTeller, plot: Plot) -> None:
+    """Broker, worker, shop, in this order; ended in the other one."""
     async with stop_on_signals() as stop:
         with teller.live if isinstance(teller, LiveTeller) else nullcontext():
             teller.say(f"starting the {broker} broker")
@@ -102,4 +120,6 @@ def _log_to(teller: Teller) -> None:
             teller.say(f"{record.levelname.lower()}: {record.name}: {record.getMessage()}")
 
     log_to_stderr("warning")
+    # That everybody on this machine may write is what a demo is for.
+    logging.getLogger("guardian.serve").setLevel(logging.ERROR)
     logging.getLogger().handlers[:] = [_Told()]

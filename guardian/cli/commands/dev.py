@@ -9,7 +9,8 @@ import typer
 
 from guardian.cli.broker import Broker, BrokerOption, own_broker
 from guardian.cli.logs import log_to_stderr
-from guardian.cli.options import Json
+from guardian.cli.options import HttpPort, Json
+from guardian.cli.ports import USUAL_PORT, free_port
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, print_json
 from guardian.cli.worker import Role, run_roles, stop_on_signals
@@ -20,9 +21,14 @@ log = logging.getLogger("guardian.dev")
 Prefix = Annotated[str | None, typer.Option("--prefix", metavar="NAME", help="Prefix of the topics.")]
 
 
-def dev(broker: BrokerOption = Broker.EMBEDDED, prefix: Prefix = None, as_json: Json = False) -> None:
+def dev(
+    broker: BrokerOption = Broker.EMBEDDED, prefix: Prefix = None, http_port: HttpPort = None, as_json: Json = False
+) -> None:
     """Run a broker and all of guardian until Ctrl-C; applications connect to the printed address."""
-    settings = load_settings(prefix=prefix)
+    settings = load_settings(prefix=prefix, serve_port=http_port)
+    if http_port is None and settings.serve_port == USUAL_PORT:
+        # Nobody has chosen it: a second guardian on this machine is no reason to fail.
+        settings = load_settings(prefix=prefix, serve_port=free_port(settings.serve_host, USUAL_PORT))
     log_to_stderr(settings.log_level)
     finish(_dev(broker, settings, as_json))
 
@@ -32,13 +38,12 @@ async def _dev(broker: Broker, settings: Settings, as_json: bool) -> None:
     async with stop_on_signals() as stop:
         log.info("starting the %s broker", broker)
         async with own_broker(broker, settings) as found:
-            _say_where(broker, found, as_json)
-            await run_roles(found, Role.ALL, stop)
+            await run_roles(found, Role.ALL, stop, listening=lambda page: _say_where(broker, found, page, as_json))
     log.info("ended")
 
 
-def _say_where(broker: Broker, settings: Settings, as_json: bool) -> None:
-    """The address, as lines that a shell can take."""
+def _say_where(broker: Broker, settings: Settings, page: str, as_json: bool) -> None:
+    """The addresses, as lines that a shell can take."""
     environment = {"GUARDIAN_BOOTSTRAP": settings.bootstrap, "GUARDIAN_PREFIX": settings.prefix}
     if settings.embedded:
         environment["GUARDIAN_EMBEDDED"] = "true"
@@ -48,10 +53,12 @@ def _say_where(broker: Broker, settings: Settings, as_json: bool) -> None:
                 "broker": str(broker),
                 "bootstrap": settings.bootstrap,
                 "prefix": settings.prefix,
+                "status_page": page,
                 "environment": environment,
             }
         )
         return
+    answers().print(f"status page: {page}", soft_wrap=True, markup=False)
     answers().print(
         "guardian runs. In another shell, for applications and for guardian's own commands:", soft_wrap=True
     )

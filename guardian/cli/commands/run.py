@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from guardian.cli.logs import log_to_stderr
-from guardian.cli.options import KafkaOptions
+from guardian.cli.options import HttpPort, KafkaOptions
 from guardian.cli.reading import finish
 from guardian.cli.ready import wait_for_topics
 from guardian.cli.worker import Role, run_roles, stop_on_signals
@@ -19,9 +19,9 @@ log = logging.getLogger("guardian.run")
 RoleOption = Annotated[Role, typer.Option("--role", help="Which stages this process runs.")]
 
 
-def run(kafka: KafkaOptions, role: RoleOption = Role.ALL) -> None:
-    """Run ingest, decide or all of guardian against Kafka until it is told to end."""
-    settings = kafka.load()
+def run(kafka: KafkaOptions, role: RoleOption = Role.ALL, http_port: HttpPort = None) -> None:
+    """Run ingest, decide, serve or all of guardian against Kafka until it is told to end."""
+    settings = kafka.load(serve_port=http_port)
     log_to_stderr(settings.log_level)
     finish(_run(settings, role))
 
@@ -30,7 +30,8 @@ async def _run(settings: Settings, role: Role) -> None:
     """Check the topics, then run until a signal."""
     async with stop_on_signals() as stop:
         log.info("role=%s bootstrap=%s prefix=%s", role, settings.bootstrap, settings.prefix)
-        await wait_for_topics(settings, stop)
+        if role is not Role.SERVE:  # which says itself, over HTTP, what it waits for
+            await wait_for_topics(settings, stop)
         if not stop.is_set():
             await run_roles(settings, role, stop)
     log.info("ended")

@@ -1,0 +1,28 @@
+"""Where serve listens when nobody has said it: the usual port, or any free one."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from guardian.kafka.settings import Settings
+
+USUAL_PORT: Final = int(Settings.model_fields["serve_port"].default)
+
+
+def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
+    """Return a port that nobody listens on now.
+
+    Args:
+        host: the address to listen on.
+        port: the one that is wanted; another is returned when it is taken. 0 for any.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            if port:
+                return free_port(host)
+            raise
+        return int(probe.getsockname()[1])
