@@ -95,9 +95,10 @@ async def measure(events: int, faust_events: int, rounds: int, faust_rounds: int
         settings = load_settings(environ={}, bootstrap=broker.bootstrap, prefix="bench")
         await create_topics(settings)
         produced, event_bytes = await fill(settings, settings.topic("telemetry"), events)
-        found: dict[str, list[Figures]] = {"ingest": [], "fetch": [], "faust": []}
+        found: dict[str, list[Figures]] = {"ingest": [], "fetch": [], "fetch_tuned": [], "faust": []}
         for number in range(rounds):
-            found["fetch"].append(await asyncio.to_thread(run_contender, "fetch", settings, events))
+            for name in ("fetch", "fetch_tuned"):
+                found[name].append(await asyncio.to_thread(run_contender, name, settings, events))
             await forget_offsets(settings)
             begins = await ends_of(settings)
             found["ingest"].append(await asyncio.to_thread(run_contender, "ingest", settings, events))
@@ -113,14 +114,16 @@ async def measure(events: int, faust_events: int, rounds: int, faust_rounds: int
         "events": events,
         "event_bytes": round(event_bytes),
         "rounds": rounds,
-        "ingest_per_s": round(medians["ingest"]),
-        "fetch_per_s": round(medians["fetch"]),
-        "faust_per_s": round(medians["faust"]),
-        "ingest_per_cpu_s": round(cpu["ingest"]),
-        "fetch_per_cpu_s": round(cpu["fetch"]),
-        "faust_per_cpu_s": round(cpu["faust"]),
-        "times_faust": round(medians["ingest"] / medians["faust"], 1),
-        "of_fetch": round(medians["ingest"] / medians["fetch"], 3),
+        **{f"{name}_per_s": round(median) for name, median in medians.items()},
+        **{f"{name}_per_cpu_s": round(median) for name, median in cpu.items()},
+        # Per core: by the time that the contender's core worked for it. Beside it by the wall clock, which is the same
+        # on a quiet machine but for waiting, and says little on a busy one.
+        "times_faust": round(cpu["ingest"] / cpu["faust"], 1),
+        "of_fetch": round(cpu["ingest"] / cpu["fetch"], 3),
+        "of_fetch_tuned": round(cpu["ingest"] / cpu["fetch_tuned"], 3),
+        "wall_times_faust": round(medians["ingest"] / medians["faust"], 1),
+        "wall_of_fetch": round(medians["ingest"] / medians["fetch"], 3),
+        "wall_of_fetch_tuned": round(medians["ingest"] / medians["fetch_tuned"], 3),
         "tally": "exact",
         "all": {name: [item["per_s"] for item in items] for name, items in found.items()},
     }
@@ -130,17 +133,21 @@ def show(figures: Figures) -> None:
     """Print the figures for a person."""
     for name, label in (
         ("fetch", "fetching alone (getmany, nothing decoded)"),
+        ("fetch_tuned", "the same with ingest's collector settings"),
         ("ingest", "ingest (run_ingest, acked in the log)"),
         ("faust", "natural Faust agent, windowed table"),
     ):
-        rate, cpu = figures[f"{name}_per_s"], figures[f"{name}_per_cpu_s"]
-        print(f"{label:45} {rate:>9,} events/s on one core  ({cpu:>9,} per CPU second; rounds {figures['all'][name]})")
+        wall, cpu = figures[f"{name}_per_s"], figures[f"{name}_per_cpu_s"]
+        print(f"{label:45} {cpu:>9,} events/s and core; {wall:>9,} by the wall clock, rounds {figures['all'][name]}")
     for name, goal, form in (
         ("times_faust", GOAL_FAUST, "{:.0f} times Faust"),
         ("of_fetch", GOAL_FETCH, "{:.0%} of fetching"),
     ):
         met = "met" if figures[name] >= goal else "NOT met"
-        print(f"{form.format(figures[name]):30} goal {form.format(goal)}: {met}")
+        wall = form.format(figures[f"wall_{name}"])
+        print(f"{form.format(figures[name])}, goal {form.format(goal)}: {met} (by the wall clock {wall})")
+    tuned, wall_tuned = figures["of_fetch_tuned"], figures["wall_of_fetch_tuned"]
+    print(f"{tuned:.0%} of fetching with ingest's collector settings too (by the wall clock {wall_tuned:.0%})")
     print(f"counts tally: {figures['tally']}; {figures['events']:,} events of {figures['event_bytes']} bytes")
 
 
@@ -150,10 +157,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer events and rounds: under 45 s")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
-    sizes = (600_000, 12_000, 3, 1) if options.quick else (2_000_000, 30_000, 5, 3)
+    sizes = (300_000, 6_000, 2, 1) if options.quick else (2_000_000, 30_000, 5, 3)
     figures = asyncio.run(measure(*sizes))
     figures["goals"] = {"times_faust": GOAL_FAUST, "of_fetch": GOAL_FETCH}
     figures["met"] = {name: figures[name] >= goal for name, goal in figures["goals"].items()}
+    figures["met_by_wall"] = {name: figures[f"wall_{name}"] >= goal for name, goal in figures["goals"].items()}
     show(figures)
     if options.json:
         print(json.dumps(figures))
