@@ -76,7 +76,10 @@ class Session:
         self._generation = NO_GENERATION
         self._tick: asyncio.Task[list[Closed]] | None = None
         self._marks: asyncio.Task[None] | None = None
-        self._marked_at = self._held_at = time.monotonic()
+        self._marked_at = time.monotonic()
+        self._held_at = (
+            time.monotonic()
+        )  # since when there may be nothing to do: an assignment began, ended, or was refused
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop.
@@ -112,6 +115,7 @@ class Session:
     async def _drop(self) -> None:
         """A revocation: forget everything accumulated; the tick in flight is awaited."""
         self._lanes = {}
+        self._held_at = time.monotonic()
         if self._tick is not None:
             await asyncio.wait({self._tick})
 
@@ -129,6 +133,7 @@ class Session:
         partitions = sorted(self._consumer.assignment())
         lanes = await self._places.lanes(partitions, self._plan.new_folder) if partitions else {}
         if self._membership.era != era or generation == NO_GENERATION:
+            await asyncio.sleep(_POLL_S)
             return  # it is over already; the next round begins the next one
         for partition in partitions:
             if partition in lanes:
