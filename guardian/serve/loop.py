@@ -58,13 +58,15 @@ async def run_serve(settings: Settings, *, stop: asyncio.Event, listening: Calla
         # Step 2: the server, which answers what is under way and therefore needs Kafka still.
         server.should_exit = True
         await asyncio.gather(serving, return_exceptions=True)
-        # Step 3: what speaks to Kafka.
+        # Step 3: what speaks to Kafka; a client whose broker is away may hang in its farewell.
         for task in (*duties, waiting):
             task.cancel()
-        await asyncio.gather(*duties, waiting, return_exceptions=True)
+        _, late = await asyncio.wait({*duties, waiting}, timeout=END_WITHIN_S)
+        for task in late:
+            task.cancel()
         door.close()
     for task in (*duties, serving):
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
 
 

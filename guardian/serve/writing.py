@@ -75,6 +75,7 @@ class Writer:
                     if isinstance(outcome, BaseException):
                         raise outcome
         except (KafkaError, TimeoutError, OSError) as error:
+            self._client = None
             self._broken.set()
             raise transport_error(error, self._settings) from error
 

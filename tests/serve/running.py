@@ -102,7 +102,7 @@ def guardian(settings: Settings, *, roles: bool = True) -> Iterator[Running]:
             if not address.done():
                 address.set_exception(error)
 
-    thread = threading.Thread(target=body, name="guardian")
+    thread = threading.Thread(target=body, name="guardian", daemon=True)
     thread.start()
     try:
         yield Running(address.result(timeout=30), settings)

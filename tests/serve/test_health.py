@@ -75,6 +75,7 @@ def test_a_killed_kafka_makes_it_unready_and_its_return_makes_it_whole_again() -
         with guardian(settings_for(own, "killed-http")) as running, running.client() as client:
             running.until(running.ready, within=60)
             assert client.post("/v1/rollouts", content=spec("before")).status_code == 200
+            running.until(lambda: client.get("/v1/rollouts/before").status_code == 200)
             own.kill()
             running.until(lambda: not running.ready(), within=30)
             assert client.get("/v1/rollouts/before").status_code == 200
