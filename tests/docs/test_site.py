@@ -55,3 +55,9 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
 
 def test_the_python_of_the_manual_is_not_published(site: Path) -> None:
     assert list(site.rglob("*.py")) == []
+
+
+def test_the_index_of_the_decisions_leads_to_every_one() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in sorted(folder.glob("0*.md")) if f"({path.name})" not in index] == []
