@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openfeature.flag_evaluation import FlagEvaluationDetails
+from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 
 from guardian.core.events import Assignment
 
@@ -34,9 +34,11 @@ class Served:
         """Return what an OpenFeature evaluation served, whatever provider made it."""
         metadata: Mapping[str, Any] = details.flag_metadata or {}
         version, assignment = metadata.get("flag_version", 0), metadata.get("assignment", "")
+        # Without a provider OpenFeature calls the application's own default a variant, too.
+        is_default = details.reason == Reason.DEFAULT and not version and not assignment
         return cls(
             flag=details.flag_key,
-            variant=details.variant or "",
+            variant="" if is_default else details.variant or "",
             version=version if isinstance(version, int) else 0,
             assignment=assignment if isinstance(assignment, str) else str(Assignment.DEFAULT),
             value=details.value,
