@@ -85,9 +85,14 @@ class Fleet(Struct):
             self.older[service] = [max(newest_ms, event_ms), log_ms]
             self.settled = False
 
-    def begin(self, watermark_ms: int, heard: Heard) -> None:
-        """A new document is out: who is silent already is forgotten, everybody else is expected to follow."""
-        self.served = {key: s for key, s in self.served.items() if heard.get(key, 0) >= watermark_ms - GONE_MS}
+    def begin(self, watermark_ms: int, heard: Heard, *, is_rollback: bool) -> None:
+        """A new document is out, which everybody is expected to follow.
+
+        Who is silent already is forgotten: that is not the next step's fault. After a rollback he is not: if the
+        candidate has silenced him, and he stays silent, the rollback did not go far enough.
+        """
+        if not is_rollback:
+            self.served = {key: s for key, s in self.served.items() if heard.get(key, 0) >= watermark_ms - GONE_MS}
         self.older.clear()
         self.awaited, self.settled = True, False
 
@@ -95,8 +100,11 @@ class Fleet(Struct):
         """Return the instances that were heard of in the last minute, sorted."""
         return sorted(key for key in self.served if heard.get(key, 0) >= now_ms - GONE_MS)
 
-    def quietest(self, at_ms: int, heard: Heard) -> list[tuple[int, str, list[str]]]:
+    def quietest(self, at_ms: int, heard: Heard, since_ms: int) -> list[tuple[int, str, list[str]]]:
         """Return the services that have sent heartbeats, the most silent first.
+
+        Args:
+            since_ms: silence before this does not count: the flag changed then.
 
         Returns:
             for how long a service has been silent (milliseconds), its name, its instances.
@@ -105,7 +113,8 @@ class Fleet(Struct):
         for key in sorted(self.served):
             if key in heard:
                 services.setdefault(key.partition(SEPARATOR)[0], []).append(key)
-        silent = [(at_ms - max(heard[key] for key in keys), name, keys) for name, keys in services.items()]
+        last_ms = {name: max(since_ms, *(heard[key] for key in keys)) for name, keys in services.items()}
+        silent = [(at_ms - last_ms[name], name, keys) for name, keys in services.items()]
         return sorted(((max(0, ms), name, keys) for ms, name, keys in silent), key=lambda item: (-item[0], item[1]))
 
 

@@ -38,12 +38,13 @@ def watch_share(state: RolloutState, now: Instant) -> bool:
         late = _late(state, now, behind)
         if not late or fleet.alert is not None:
             return changed
+        state.touched = True
         fleet.alert = named_alert(state, now, TRIGGER, _text(state, late))
         return True
     if fleet.alert is not None:
         end_named_alert(fleet.alert, now, f"{len(live)} instances follow, none serves an older version")
         fleet.alert = None
-        changed = True
+        changed = state.touched = True
     if not live:
         return changed
     fleet.settled = True

@@ -27,6 +27,7 @@ class Instant(Struct):
         lag_ms: log time less watermark, -1 when blind.
         said: the outputs so far, in order.
         heard: when each instance of the partition was last heard of.
+        fresh_ms: log time of the partition that has passed on fresh evidence; bakes count it.
     """
 
     partition: int
@@ -37,6 +38,7 @@ class Instant(Struct):
     lag_ms: int
     said: list[Output] = field(default_factory=list)
     heard: Heard = field(default_factory=dict)
+    fresh_ms: int = 0
 
 
 class Cause(Struct, frozen=True):
@@ -109,7 +111,7 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
         state.content_ms = now.log_ms
         state.start_evidence_anew()
         if state.attempt:
-            state.fleet.begin(now.watermark_ms, now.heard)
+            state.fleet.begin(now.watermark_ms, now.heard, is_rollback=state.phase is Phase.ROLLED_BACK)
     now.said.append(FlagChange(state.flag_state()))
 
 

@@ -34,7 +34,7 @@ def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int)
             bugs = state.reported.bugs
             return Finding(bugs, 1, basis=state.reported.last_bug or "none reported")
         case Origin.HEARTBEATS:
-            return _silence(state, now, at_ms)
+            return _silence(state, rule, now, at_ms)
         case Origin.GAUGES:
             return _worst_service(state, rule, at_ms)
         case _:
@@ -138,16 +138,20 @@ def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> F
 # Services
 
 
-def _silence(state: RolloutState, now: Instant, at_ms: int) -> Finding:
+def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int) -> Finding:
     if now.stale:
         return Finding(None, 0, doubt=Reason.STALE_EVIDENCE, note=f"guardian is blind: {now.stale}")
-    services = state.fleet.quietest(at_ms, now.heard)
+    services = state.fleet.quietest(at_ms, now.heard, state.content_ms)
     if not services:
         return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has sent heartbeats for this flag")
     silent_ms, service, keys = services[0]
     names = ", ".join(name_of(key) for key in keys[:MAX_NAMED])
     more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-    return Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}")
+    found = Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}")
+    if found.start_ms <= state.content_ms and silent_ms < rule.limit:
+        # Silence counts from the flag change; but who has not spoken since has not been shown to be well.
+        return replace(found, doubt=Reason.SETTLING, note="no heartbeat since the flag changed")
+    return found
 
 
 def _worst_service(state: RolloutState, rule: Rule, at_ms: int) -> Finding:

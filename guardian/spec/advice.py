@@ -112,7 +112,7 @@ def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
             else "no bake: gates are judged on no evidence"
         )
         found.append(Problem(f"{path}.bake", message, "give it an hour or more"))
-    if not step.gates and not is_last:
+    if not step.gates and not is_last and step.weight_bp:
         message = f"step `{step.name}` has no gates: it goes on when the bake is over, whatever was seen"
         found.append(Problem(path, message, "add `gates: [error_rate < 1%]`"))
     for j, gate in enumerate(step.gates):
@@ -141,7 +141,7 @@ def _about_samples(step: Step, needed: int, rule: Rule, path: str) -> list[Probl
 
 def _about_trigger(trigger: Trigger, path: str, steps: list[Step]) -> list[Problem]:
     found = _about_rule(trigger.rule, path)
-    bakes = [step for step in steps if step.bake_ms]
+    bakes = [step for step in steps if step.bake_ms and step.weight_bp]
     shortest = min(bakes, key=lambda step: step.bake_ms, default=None)
     if shortest is not None and trigger.rule.hold_ms >= shortest.bake_ms and trigger.do is not Action.NOTIFY:
         message = (
