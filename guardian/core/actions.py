@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.alerts import end_alert, end_named_alert
+from guardian.core.bake import baked_ms, set_bake
 from guardian.core.freezing import freeze_baseline
 from guardian.core.instant import Before, Cause, Instant, change_flag, decide, record_rollback, stand
 from guardian.core.machine import next_phase
@@ -96,7 +97,7 @@ def switch(state: RolloutState, now: Instant, *, killed: bool, cause: Cause) -> 
     """Throw or free the kill switch. It stands over every phase; freeing it restores what the phase says."""
     before = stand(state)
     state.killed = killed
-    state.baked_ms = state.gate_wait_ms = 0
+    set_bake(state, now, 0)
     change_flag(state, now, cause.reason)
     decide(state, now, before, cause)
     if killed:
@@ -106,25 +107,24 @@ def switch(state: RolloutState, now: Instant, *, killed: bool, cause: Cause) -> 
 def lower_weight(state: RolloutState, now: Instant, weight_bp: int, reason: Reason) -> None:
     """Serve less of the current step than before, because a new revision of the spec says so."""
     state.weight_bp = weight_bp
-    state.baked_ms = state.gate_wait_ms = 0
+    set_bake(state, now, 0)
     change_flag(state, now, reason)
 
 
 def _move(state: RolloutState, now: Instant, signal: Signal, cause: Cause, *, keep_bake: bool = False) -> None:
     phase = next_phase(state.phase, signal)
     before: Before = stand(state)
-    baked_ms = state.baked_ms
+    done_ms = baked_ms(state, now)
     state.phase = phase
     _enter(state, now)
     if keep_bake or signal is Signal.PAUSE:
-        state.baked_ms = baked_ms
+        set_bake(state, now, done_ms)
     decide(state, now, before, cause)
 
 
 def _enter(state: RolloutState, now: Instant) -> None:
     state.entered_ms = now.log_ms
-    state.baked_ms = 0
-    state.gate_wait_ms = 0
+    set_bake(state, now, 0)
 
 
 def _keep_watches(state: RolloutState) -> None:

@@ -14,7 +14,7 @@ from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
-from guardian.core.progress import progress, summarise
+from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next
 from guardian.core.signs import take_signs
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
@@ -30,6 +30,8 @@ STATUS_EVERY_MS: Final = 900
 LEAP_ALERT_EVERY_MS: Final = 3_600_000
 STATUS_SPREAD_MS: Final = 5
 """A partition writes at most one status in this time: many rollouts make each one's rarer."""
+STATUSES_AT_ONCE: Final = 1_000 // STATUS_SPREAD_MS
+"""At one tick; the others follow at the next ones, so that ten thousand do not come due together."""
 
 
 class Engine:
@@ -115,9 +117,11 @@ class Engine:
         return now.said
 
     def _instant(self, offset: int, stale: str, lag_ms: int) -> Instant:
-        clock = self._state.clock
+        state, clock = self._state, self._state.clock
+        passed_ms = clock.log_ms - state.ticked_ms if state.ticked_ms and not stale else 0
         return Instant(
-            self.partition, offset, clock.log_ms, clock.watermark_ms, stale, lag_ms, heard=self._state.heard
+            self.partition, offset, clock.log_ms, clock.watermark_ms, stale, lag_ms,
+            heard=state.heard, fresh_ms=state.fresh_ms + min(passed_ms, MAX_CREDIT_MS),
         )  # fmt: skip
 
     def _lose_evidence(self, state: RolloutState, now: Instant, text: str) -> None:
@@ -282,16 +286,16 @@ class Engine:
 
     def _take_tick(self, now: Instant) -> None:
         passed_ms = now.log_ms - self._state.ticked_ms if self._state.ticked_ms else 0
-        self._state.ticked_ms = now.log_ms
+        self._state.ticked_ms, self._state.fresh_ms = now.log_ms, now.fresh_ms
         if now.log_ms - self._state.beat_ms >= BEAT_EVERY_MS:
             self._state.beat_ms = now.log_ms
             now.said.append(Beat(self.partition, now.log_ms))
         for state in self._rollouts.values():
             if state.folded_offset < now.offset:
-                before = (state.baked_ms, state.gate_wait_ms, state.summary_ms)
+                before = (state.gate_wait_ms, state.summary_ms)
                 progress(state, now, passed_ms)
                 summarise(state, now)
-                if watch_share(state, now) or (state.baked_ms, state.gate_wait_ms, state.summary_ms) != before:
+                if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
                     self._dirty.add(state.flag)
 
     def _take_reassert(self, reassert: Reassert, now: Instant) -> None:
@@ -318,12 +322,15 @@ class Engine:
         changed = [said.flag if isinstance(said, Decision) else said.state.flag
                    for said in now.said if isinstance(said, Decision | FlagChange)]  # fmt: skip
         every_ms = max(STATUS_EVERY_MS, STATUS_SPREAD_MS * len(self._rollouts))
+        due = 0
         for flag in self._rollouts if is_tick else dict.fromkeys(changed):
             state = self._rollouts.get(flag)
             if state is None or state.folded_offset >= now.offset:
                 continue
             alive = state.touched or state.phase is Phase.PROGRESSING
-            if state.status_ms == 0 or (alive and now.log_ms - state.status_ms >= every_ms):
+            is_due = alive and due < STATUSES_AT_ONCE and now.log_ms - state.status_ms >= every_ms
+            if state.status_ms == 0 or is_due:
+                due += is_due
                 state.status_ms = now.log_ms
                 state.touched = False
                 self._dirty.add(state.flag)

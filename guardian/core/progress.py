@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guardian.core.actions import TO_ZERO, enter_step, finish, pause, roll_back, rollback_target
+from guardian.core.bake import baked_ms
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.judge import judge_gate
 from guardian.core.looking import look
@@ -42,7 +43,7 @@ class Obstacle(Struct, frozen=True):
 
 
 def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
-    """Let a step ripen: credit its bake, judge its gates, move on when nothing is missing.
+    """Let a step ripen: look at its bake, judge its gates, move on when nothing is missing.
 
     Args:
         passed_ms: log time since the last tick.
@@ -50,15 +51,12 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
     step = state.step
     if state.phase is not Phase.PROGRESSING or step is None:
         return
-    credit_ms = max(0, min(passed_ms, now.log_ms - state.entered_ms, MAX_CREDIT_MS))
-    if not now.stale and not state.killed:
-        state.baked_ms = min(state.baked_ms + credit_ms, step.bake_ms)
     obstacle = find_obstacle(state, now)
     if obstacle is None:
         _move_on(state, now, step)
         return
     if obstacle.reason is Reason.GATE_WAITING:
-        state.gate_wait_ms += credit_ms
+        state.gate_wait_ms += max(0, min(passed_ms, MAX_CREDIT_MS))
         if state.gate_wait_ms >= step.gate_timeout_ms:
             _give_up(state, now, step, obstacle)
             return
@@ -69,7 +67,7 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
 
 def find_obstacle(state: RolloutState, now: Instant) -> Obstacle | None:
     """Return what is missing to move on from the current step, None when nothing is."""
-    return _frozen(state, now) or _ripening(state) or _gate_obstacle(judge_gates(state, now))
+    return _frozen(state, now) or _ripening(state, now) or _gate_obstacle(judge_gates(state, now))
 
 
 def _frozen(state: RolloutState, now: Instant) -> Obstacle | None:
@@ -83,12 +81,12 @@ def _frozen(state: RolloutState, now: Instant) -> Obstacle | None:
     return None
 
 
-def _ripening(state: RolloutState) -> Obstacle | None:
+def _ripening(state: RolloutState, now: Instant) -> Obstacle | None:
     if held := holding(state):
         return Obstacle(Outcome.INCONCLUSIVE, Reason.HOLDING, [f"trigger {name} is close to firing" for name in held])
     bake_ms = state.step.bake_ms if state.step else 0
-    if state.baked_ms < bake_ms:
-        rest = duration_text(bake_ms - state.baked_ms)
+    if (done_ms := baked_ms(state, now)) < bake_ms:
+        rest = duration_text(bake_ms - done_ms)
         return Obstacle(Outcome.INCONCLUSIVE, Reason.BAKING, [f"{rest} of the bake of {duration_text(bake_ms)}"])
     return None
 

@@ -30,6 +30,7 @@ class PartitionState(Struct):
         rubbish_count, repeated_count: records that changed nothing.
         leap_alert_ms: log time of the last alert on an implausible timestamp, 0 for never.
         heard: when each instance was last heard of.
+        fresh_ms: log time that has passed on fresh evidence, up to the last tick.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -42,6 +43,7 @@ class PartitionState(Struct):
     repeated_count: int = 0
     leap_alert_ms: int = 0
     heard: Heard = field(default_factory=dict)
+    fresh_ms: int = 0
 
 
 class RolloutSnapshot(Struct, frozen=True):

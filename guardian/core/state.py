@@ -58,7 +58,8 @@ class RolloutState(Struct):
         weight_bp: the candidate's share.
         killed: the kill switch.
         entered_ms: log time when phase or step was entered.
-        baked_ms: bake of this step so far, on fresh evidence.
+        baked_ms: bake of this step, as it stood when it last began or ceased to count.
+        bake_from_ms: the partition's fresh time from which the bake counts.
         gate_wait_ms: how long gates have been waited for since the bake ended.
         resolved: a person has resolved the last rollback.
         rolled_back_ms: log time of the last rollback.
@@ -100,6 +101,7 @@ class RolloutState(Struct):
     killed: bool = False
     entered_ms: int = 0
     baked_ms: int = 0
+    bake_from_ms: int = 0
     gate_wait_ms: int = 0
     resolved: bool = False
     rolled_back_ms: int = 0

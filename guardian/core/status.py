@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from guardian.core.bake import baked_ms
 from guardian.core.following import behind
 from guardian.core.freezing import baseline_text
 from guardian.core.instant import Instant
@@ -34,7 +35,7 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         gates=judge_gates(state, now),
         triggers=_triggers(state, now),
         figures={variant: _figures(tally) for variant, tally in state.step_tallies.items()},
-        baked_ms=state.baked_ms,
+        baked_ms=baked_ms(state, now),
         bake_ms=step.bake_ms if step else 0,
         since_ms=state.entered_ms,
         updated_ms=now.log_ms,

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from guardian.core.bake import baked_ms
 from guardian.core.engine import Engine
 from guardian.core.histogram import bins_of
 from guardian.core.inputs import (
@@ -24,6 +25,7 @@ from guardian.core.inputs import (
     Tick,
     Watermarks,
 )
+from guardian.core.instant import Instant
 from guardian.core.outputs import Alert, Decision, FlagChange, FlagState, Output, Rollback, RolloutStatus
 from guardian.core.rollout import (
     METRICS,
@@ -199,6 +201,11 @@ class Scene:
     def state(self, flag: str = FLAG) -> RolloutState:
         """The state itself, for what no output shows."""
         return self.engine._rollouts[flag]
+
+    @property
+    def baked_ms(self) -> int:
+        """The bake as of the last tick."""
+        return baked_ms(self.state(), Instant(0, 0, self.t, 0, "", 0, fresh_ms=self.engine._state.fresh_ms))
 
     @property
     def where(self) -> str:

@@ -264,6 +264,19 @@ def test_rollouts_that_nothing_happens_to_are_not_written() -> None:
     assert scene.engine.capture().rollouts == []
 
 
+def test_what_judging_alone_changes_is_written_too() -> None:
+    slow = trigger(above("error_rate", 0.5, over_s=10, hold_s=30), Action.NOTIFY)
+    scene = Scene(spec(step("only", 500, bake_s=600), flag="alpha", triggers=(slow,)))
+    scene.command("pause", "alpha")
+    scene.seconds(4, flag="alpha", error=50)
+    scene.seconds(2)
+    changelog = Changelog()
+    changelog.write(scene.engine.capture(), with_mark=True)
+    scene.seconds(4)
+    changelog.write(scene.engine.capture(), with_mark=True)
+    assert whole_state(changelog.restore()) == whole_state(scene.engine)
+
+
 def test_a_snapshot_of_another_format_or_a_damaged_one_is_refused() -> None:
     good = pack(PartitionState())
     for bad in (b"", b"\x07" + good[1:], good[:-4], good[:1] + b"rubbish", good[:1] + zlib.compress(b"rubbish")):
