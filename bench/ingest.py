@@ -116,14 +116,14 @@ async def measure(events: int, faust_events: int, rounds: int, faust_rounds: int
         "rounds": rounds,
         **{f"{name}_per_s": round(median) for name, median in medians.items()},
         **{f"{name}_per_cpu_s": round(median) for name, median in cpu.items()},
-        # Per core: by the time that the contender's core worked for it. Beside it by the wall clock, which is the same
-        # on a quiet machine but for waiting, and says little on a busy one.
-        "times_faust": round(cpu["ingest"] / cpu["faust"], 1),
-        "of_fetch": round(cpu["ingest"] / cpu["fetch"], 3),
-        "of_fetch_tuned": round(cpu["ingest"] / cpu["fetch_tuned"], 3),
-        "wall_times_faust": round(medians["ingest"] / medians["faust"], 1),
-        "wall_of_fetch": round(medians["ingest"] / medians["fetch"], 3),
-        "wall_of_fetch_tuned": round(medians["ingest"] / medians["fetch_tuned"], 3),
+        # Each contender has a core to itself, so the wall clock decides; what the core worked for it stands beside.
+        # The stricter fetch is the yardstick: ingest's collector settings make plain fetching faster, too.
+        "times_faust": round(medians["ingest"] / medians["faust"], 1),
+        "of_fetch": round(medians["ingest"] / medians["fetch_tuned"], 3),
+        "of_plain_fetch": round(medians["ingest"] / medians["fetch"], 3),
+        "cpu_times_faust": round(cpu["ingest"] / cpu["faust"], 1),
+        "cpu_of_fetch": round(cpu["ingest"] / cpu["fetch_tuned"], 3),
+        "cpu_of_plain_fetch": round(cpu["ingest"] / cpu["fetch"], 3),
         "tally": "exact",
         "all": {name: [item["per_s"] for item in items] for name, items in found.items()},
     }
@@ -138,16 +138,16 @@ def show(figures: Figures) -> None:
         ("faust", "natural Faust agent, windowed table"),
     ):
         wall, cpu = figures[f"{name}_per_s"], figures[f"{name}_per_cpu_s"]
-        print(f"{label:45} {cpu:>9,} events/s and core; {wall:>9,} by the wall clock, rounds {figures['all'][name]}")
+        print(f"{label:45} {wall:>9,} events/s; {cpu:>9,} per second of its core's work, rounds {figures['all'][name]}")
     for name, goal, form in (
         ("times_faust", GOAL_FAUST, "{:.0f} times Faust"),
-        ("of_fetch", GOAL_FETCH, "{:.0%} of fetching"),
+        ("of_fetch", GOAL_FETCH, "{:.0%} of fetching alone"),
     ):
         met = "met" if figures[name] >= goal else "NOT met"
-        wall = form.format(figures[f"wall_{name}"])
-        print(f"{form.format(figures[name])}, goal {form.format(goal)}: {met} (by the wall clock {wall})")
-    tuned, wall_tuned = figures["of_fetch_tuned"], figures["wall_of_fetch_tuned"]
-    print(f"{tuned:.0%} of fetching with ingest's collector settings too (by the wall clock {wall_tuned:.0%})")
+        work = form.format(figures[f"cpu_{name}"])
+        print(f"{form.format(figures[name])}, goal {form.format(goal)}: {met} (by its core's work {work})")
+    plain, plain_work = figures["of_plain_fetch"], figures["cpu_of_plain_fetch"]
+    print(f"{plain:.0%} of fetching with Python's own collector settings (by its core's work {plain_work:.0%})")
     print(f"counts tally: {figures['tally']}; {figures['events']:,} events of {figures['event_bytes']} bytes")
 
 
@@ -161,7 +161,6 @@ def main() -> None:
     figures = asyncio.run(measure(*sizes))
     figures["goals"] = {"times_faust": GOAL_FAUST, "of_fetch": GOAL_FETCH}
     figures["met"] = {name: figures[name] >= goal for name, goal in figures["goals"].items()}
-    figures["met_by_wall"] = {name: figures[f"wall_{name}"] >= goal for name, goal in figures["goals"].items()}
     show(figures)
     if options.json:
         print(json.dumps(figures))
