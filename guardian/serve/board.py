@@ -139,8 +139,12 @@ class Board:
             self._hub.publish(Stream.ALERTS, alert)
 
     def _take_rollback(self, record: ConsumerRecord) -> None:
-        if record.value is not None:
-            self.rollbacks.append(decode_rollback(record.value))
+        if record.value is None:
+            return
+        rollback = decode_rollback(record.value)
+        self.rollbacks.append(rollback)
+        if self.live:
+            self._hub.publish(Stream.ROLLBACKS, rollback)
 
 
 def _age(status: RolloutStatus) -> tuple[int, int, int]:

@@ -23,11 +23,15 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
         reason: why, kept in the audit.
         to: the target of `rollback`: `zero` (default), `previous`, or a step's name.
         wait_ms: how long to wait for the answer, in milliseconds; 0 for not at all.
+        name: the figure that `metric` sets.
+        value: what it is set to.
     """
 
     reason: str = ""
     to: str = ""
     wait_ms: int = 10_000
+    name: str = ""
+    value: float | None = None
 
 
 async def read_body(request: Request, at_most: int) -> bytes:

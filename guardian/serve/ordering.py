@@ -203,7 +203,7 @@ async def _ask(site: Site, verb: str, flag: str, actor: Actor, body: bytes) -> A
         raise Refused(
             HTTPStatus.UNPROCESSABLE_ENTITY, "bad_body", f"wait_ms is {given.wait_ms}, not 0 to {MAX_WAIT_MS}"
         )
-    command = new_command(verb, flag, actor=actor, reason=given.reason, to=given.to)
+    command = new_command(verb, flag, actor=actor, reason=given.reason, to=given.to, name=given.name, value=given.value)
     return await site.desk.ask(command, given.wait_ms)
 
 

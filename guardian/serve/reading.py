@@ -141,3 +141,8 @@ def _streams(routes: APIRouter, site: Site) -> None:
     async def stream_decisions(last_event_id: LastId = "") -> Response:
         """Each decision from now on."""
         return follow(Stream.DECISIONS, last_event_id, [])
+
+    @routes.get("/stream/rollbacks", tags=["streams"], responses=answer, response_class=Response)
+    async def stream_rollbacks(last_event_id: LastId = "") -> Response:
+        """Each protective action from now on."""
+        return follow(Stream.ROLLBACKS, last_event_id, [])

@@ -39,6 +39,7 @@ class Stream(StrEnum):
     FLAGS = "flags"
     ALERTS = "alerts"
     DECISIONS = "decisions"
+    ROLLBACKS = "rollbacks"
 
 
 class End(StrEnum):

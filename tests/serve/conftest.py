@@ -37,11 +37,13 @@ def flag() -> str:
 
 
 @pytest.fixture
-def start(http: httpx.Client) -> Callable[[str], None]:
-    """Apply and start a rollout."""
+def start(house: Running, http: httpx.Client) -> Callable[[str], None]:
+    """Apply and start a rollout, and wait until the read models have it: they follow the answer."""
 
     def apply_and_start(name: str) -> None:
         assert http.post("/v1/rollouts", content=spec(name)).status_code == 200
         assert http.post(f"/v1/rollouts/{name}/start", json={"reason": "a test"}).status_code == 200
+        house.until(lambda: '"weight_bp":500' in http.get(f"/v1/flags/{name}").text)
+        house.until(lambda: '"phase":"progressing"' in http.get(f"/v1/rollouts/{name}").text)
 
     return apply_and_start

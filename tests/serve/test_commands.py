@@ -25,10 +25,11 @@ def test_a_spec_is_applied_and_the_answer_is_the_decision(http: httpx.Client, fl
     assert decision["actor"] == {"name": "anonymous", "via": "http", "authenticated": False}
 
 
-def test_a_spec_may_be_json(http: httpx.Client, flag: str) -> None:
+def test_a_spec_may_be_json(house: Running, http: httpx.Client, flag: str) -> None:
     document = {"flag": flag, "steps": [{"name": "full", "weight": "100%", "bake": "1h"}]}
     assert http.post("/v1/rollouts", json=document).status_code == 200
-    assert http.get(f"/v1/rollouts/{flag}").json()["spec"]["steps"][0]["name"] == "full"
+    found = house.until(lambda: http.get(f"/v1/rollouts/{flag}").json().get("spec"))
+    assert found["steps"][0]["name"] == "full"
 
 
 def test_the_same_spec_again_changes_nothing(http: httpx.Client, flag: str) -> None:
@@ -55,12 +56,13 @@ def test_a_body_that_is_no_spec_is_a_problem_too(http: httpx.Client, text: bytes
     assert answer.json()["problems"]
 
 
-def test_a_dry_run_says_what_would_change_and_sends_nothing(http: httpx.Client, flag: str) -> None:
+def test_a_dry_run_says_what_would_change_and_sends_nothing(house: Running, http: httpx.Client, flag: str) -> None:
     first = http.post("/v1/rollouts", params={"dry_run": True}, content=spec(flag)).json()
     assert (first["new"], first["unchanged"], first["changes"]) == (True, False, [])
     assert first["advice"]
     assert http.get(f"/v1/rollouts/{flag}").status_code == 404
     http.post("/v1/rollouts", content=spec(flag))
+    house.until(lambda: http.get(f"/v1/rollouts/{flag}").status_code == 200)
     second = http.post("/v1/rollouts?dry_run=true", content=spec(flag).replace("5%", "7%")).json()
     assert second["changes"] == [{"path": "steps[canary].weight", "before": "5%", "after": "7%"}]
     assert second["present_revision"] == first["revision"] != second["revision"]
@@ -120,21 +122,32 @@ def test_a_rollback_takes_a_target_and_refuses_one_that_is_not_below(
     assert back.json()["decisions"][0]["weight_bp"] == 500
 
 
+def test_a_figure_of_ones_own_is_set_and_a_bug_is_reported(
+    http: httpx.Client, flag: str, start: Callable[[str], None]
+) -> None:
+    start(flag)
+    figure = http.post(f"/v1/rollouts/{flag}/metric", json={"name": "satisfaction", "value": 3.9})
+    assert (figure.status_code, figure.json()["decisions"][0]["command"]) == (200, "metric")
+    bug = http.post(f"/v1/rollouts/{flag}/bug", json={"reason": "the total is wrong"})
+    assert "the total is wrong" in bug.json()["decisions"][0]["text"]
+    assert http.post(f"/v1/rollouts/{flag}/metric", json={"name": "satisfaction"}).status_code == 422
+
+
 def test_a_command_for_a_flag_without_a_rollout_finds_nothing(http: httpx.Client) -> None:
     answer = http.post("/v1/rollouts/never-applied/pause")
     assert (answer.status_code, answer.json()["reason"]) == (404, "REFUSED_UNKNOWN_FLAG")
 
 
 def test_a_command_for_all_is_answered_by_every_flag(
-    http: httpx.Client, flag: str, start: Callable[[str], None]
+    house: Running, http: httpx.Client, flag: str, start: Callable[[str], None]
 ) -> None:
     start(flag)
     killed = http.post("/v1/kill", json={"reason": "everything off"}).json()
     assert (killed["ok"], killed["flag"], killed["silent"]) == (True, "*", [])
     assert flag in [decision["flag"] for decision in killed["decisions"]]
-    assert http.get(f"/v1/flags/{flag}").json()["metadata"]["killed"] is True
+    house.until(lambda: http.get(f"/v1/flags/{flag}").json()["metadata"]["killed"] is True)
     assert http.post("/v1/unkill").status_code == 200
-    assert http.get(f"/v1/flags/{flag}").json()["metadata"]["killed"] is False
+    house.until(lambda: http.get(f"/v1/flags/{flag}").json()["metadata"]["killed"] is False)
 
 
 @pytest.mark.parametrize(

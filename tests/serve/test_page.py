@@ -15,7 +15,7 @@ from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.kafka.settings import load_settings
 from guardian.serve.page import POLICY, SHOWN_ROLLOUTS, status_page
 from guardian.serve.site import Site, build_site
-from tests.serve.running import spec
+from tests.serve.running import Running, spec
 from tests.serve.samples import alert, decision, record, state, status
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -133,12 +133,12 @@ def test_archived_ones_come_last_and_summaries_are_left_out() -> None:
     assert ("told" in text, "a summary" in text, "kill for 0 flags" in text) == (True, False, False)
 
 
-def test_the_running_server_shows_what_was_just_applied(http: httpx.Client, flag: str) -> None:
+def test_the_running_server_shows_what_was_just_applied(house: Running, http: httpx.Client, flag: str) -> None:
     http.post("/v1/rollouts", content=spec(flag))
+    house.until(lambda: "a person to start it" in http.get("/", params={"flag": flag}).text)
     answer = http.get("/", params={"flag": flag})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert f">{flag}</a>" in answer.text
-    assert "a person to start it" in answer.text
     assert '<meta http-equiv="refresh" content="5">' in answer.text
 
 

@@ -31,13 +31,17 @@ def test_a_crash_sent_over_http_takes_the_flag_back_on_both_brokers(broker: Brok
         running.until(running.ready, within=60)
         assert client.post("/v1/rollouts", content=spec("pricing")).status_code == 200
         started = client.post("/v1/rollouts/pricing/start").json()["decisions"][0]
-        assert client.post("/v1/events", json=crash("pricing", started["version"])).status_code == 202
+        with client.stream("GET", "/v1/stream/rollbacks") as stream:
+            assert client.post("/v1/events", json=crash("pricing", started["version"])).status_code == 202
+            assert next(line for line in stream.iter_lines() if line.startswith("data: ")).count('"trigger":"crashes"')
         status = running.until(
-            lambda: (got := client.get("/v1/rollouts/pricing").json())["state"]["phase"] == "rolled_back" and got
+            lambda: "rolled_back" in (answer := client.get("/v1/rollouts/pricing")).text and answer.json()
         )
-        assert status["state"]["weight_bp"] == 0
-        document = running.until(lambda: "targeting" not in (got := client.get("/v1/flags/pricing").json()) and got)
-        assert document["defaultVariant"] == "off"
+        assert (status["state"]["phase"], status["state"]["weight_bp"]) == ("rolled_back", 0)
+        document = running.until(
+            lambda: '"weight_bp":0' in (got := client.get("/v1/flags/pricing")).text and got.json()
+        )
+        assert (document["defaultVariant"], document.get("targeting")) == ("off", None)
         (rollback,) = running.until(lambda: client.get("/v1/rollbacks?flag=pricing").json()["rollbacks"])
         assert (rollback["trigger"], rollback["to_weight_bp"]) == ("crashes", 0)
         (alert,) = running.until(lambda: client.get("/v1/alerts?flag=pricing").json()["alerts"])

@@ -105,7 +105,8 @@ def test_a_client_that_takes_nothing_is_dropped_and_the_others_go_on() -> None:
         slow.gate.clear()
         for number in range(QUEUE_EVENTS + 10):
             hub.publish(Stream.DECISIONS, {"number": number})
-            await eventually(lambda number=number: b'{"number":%d}' % number in quick.text)
+            if number % 100 == 0:
+                await eventually(lambda number=number: b'{"number":%d}' % number in quick.text)
         await asyncio.wait_for(hanging, 10)
         assert not slow.done
         assert not following.done()
