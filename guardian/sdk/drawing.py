@@ -194,7 +194,8 @@ class _Artist:
         # Only the part that will be looked at is turned into Python's numbers.
         flat = value.ravel() if callable(getattr(value, "ravel", None)) else value
         part = flat[: self._take(count)].tolist()
-        return Fields({"shape": list(getattr(value, "shape", (count,))), "values": Items(part, count)}, 2)
+        shape = list(getattr(value, "shape", (count,)))
+        return Fields({"shape": Items(shape, len(shape)), "values": Items(part, count)}, 2)
 
     def _take(self, count: int) -> int:
         taken = min(count, self._left)
