@@ -34,7 +34,7 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 OneFlag = Annotated[str, Query(pattern=f"^({FLAG_NAME_PATTERN})?$", description="Only this one.")]
 
 
-def build_app(site: Site) -> FastAPI:
+def build_app(site: Site) -> ASGIApp:
     """Return the application.
 
     Args:
@@ -53,8 +53,8 @@ def build_app(site: Site) -> FastAPI:
         app.include_router(routes)
     _pages(app, site)
     describe(app)
-    app.add_middleware(Frame)
-    return app
+    # Around everything, also around what answers when a route dies.
+    return Frame(app)
 
 
 def _pages(app: FastAPI, site: Site) -> None:

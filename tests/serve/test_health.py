@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,6 +17,8 @@ from guardian.errors import SettingsError
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import load_settings
+from guardian.serve.app import Frame
+from guardian.serve.faults import install_faults
 from guardian.serve.loop import run_serve
 from tests.brokers import CACHE, settings_for
 from tests.serve.running import Running, guardian, spec
@@ -166,3 +169,23 @@ def test_nothing_of_serve_names_another_host() -> None:
         for found in re.findall(r"https?://[^\s\"'{}]+", file.read_text(encoding="utf-8"))
     }
     assert {address.split(":8620")[0] for address in addresses} <= {"http://127.0.0.1", "http://["}
+
+
+def test_a_route_that_dies_is_answered_without_its_secrets_and_counted() -> None:
+    app = FastAPI()
+    install_faults(app)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("a secret")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(Frame(app), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://serve") as client:
+            return await client.get("/broken")
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()["reason"]) == (500, "internal")
+    assert "a secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'code="500",method="GET",route="/broken"' in generate_latest().decode()
