@@ -12,12 +12,14 @@ from guardian import __version__
 from guardian.cli import faults
 from guardian.cli.commands.apply import apply
 from guardian.cli.commands.archive import archive
+from guardian.cli.commands.bug import bug
 from guardian.cli.commands.check import check
 from guardian.cli.commands.demo import demo
 from guardian.cli.commands.dev import dev
 from guardian.cli.commands.init import init
 from guardian.cli.commands.kill import kill
 from guardian.cli.commands.list import list_
+from guardian.cli.commands.metric import metric
 from guardian.cli.commands.pause import pause
 from guardian.cli.commands.promote import promote
 from guardian.cli.commands.resolve import resolve
@@ -38,6 +40,7 @@ from guardian.errors import GuardianError, check_namespace
 app = typer.Typer(
     name="guardian",
     help="Watch progressive rollouts and take a bad one back before people notice.",
+    epilog="guardian --install-completion teaches the shell the commands, their options, and the names of your flags.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -51,6 +54,7 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Look": {"list": list_, "status": status, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
     "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve},
+    "Report": {"bug": bug, "metric": metric},
 }
 """Every command, in the order in which the help shows them."""
 

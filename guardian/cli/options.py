@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import getpass
 import inspect
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from guardian.cli import faults
+from guardian.cli.completion import flag_names
+from guardian.cli.door import Door
 from guardian.core.inputs import Actor
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
 from guardian.errors import Exit, SettingsError
 from guardian.kafka.settings import Settings, load_settings
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _MAX_WAIT_S = 3600.0
 NO_REASON = "no reason given"
 """What is recorded when nobody said why: an emergency is never held up by a missing word."""
@@ -31,10 +34,19 @@ def duration_s(text: str) -> float:
     Raises:
         typer.BadParameter: no number with a unit.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    return min(past_s(text), _MAX_WAIT_S)
+
+
+def past_s(text: str) -> float:
+    """Return how long ago, such as `10m`, `2h` or `3d`, in seconds.
+
+    Raises:
+        typer.BadParameter: no number with a unit.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a duration; write a number and a unit: 500ms, 10s, 2m")
-    return min(float(match[1]) * _UNITS_S[match[2]], _MAX_WAIT_S)
+    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def flag_name(text: str) -> str:
@@ -50,7 +62,9 @@ def flag_name(text: str) -> str:
     return text
 
 
-Flag = Annotated[str, typer.Argument(metavar="FLAG", help="The flag's name.", parser=flag_name)]
+Flag = Annotated[
+    str, typer.Argument(metavar="FLAG", help="The flag's name.", parser=flag_name, autocompletion=flag_names)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 HttpPort = Annotated[
     int | None,
@@ -88,7 +102,45 @@ class KafkaOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class OrderOptions(KafkaOptions):
+class DoorOptions(KafkaOptions):
+    """Where a running guardian is: Kafka's address, or serve's; on every command that can go either way."""
+
+    server: Annotated[
+        str | None,
+        typer.Option("--server", metavar="URL", help="Ask serve there instead of Kafka; default GUARDIAN_SERVER."),
+    ] = None
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="TOKEN", help="For serve; default GUARDIAN_TOKEN, which ps hides.")
+    ] = None
+
+    def serve_url(self) -> str:
+        """Return serve's address, empty for straight to Kafka: what is said here beats the environment.
+
+        Raises:
+            SettingsError: both addresses were given.
+        """
+        if self.server and self.bootstrap:
+            raise SettingsError("--server and --bootstrap are two ways to the same guardian", "give one of them")
+        return self.server or ("" if self.bootstrap else os.environ.get("GUARDIAN_SERVER", ""))
+
+    def door(self) -> Door:
+        """Return the way to guardian.
+
+        Raises:
+            SettingsError: a wrong setting, or an address that is none.
+        """
+        # Each way has clients of its own; nobody waits for the other's.
+        if url := self.serve_url():
+            from guardian.cli.serve_door import ServeDoor  # noqa: PLC0415
+
+            return ServeDoor(url, self.token or os.environ.get("GUARDIAN_TOKEN", ""))
+        from guardian.cli.kafka_door import KafkaDoor  # noqa: PLC0415
+
+        return KafkaDoor(self.load())
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderOptions(DoorOptions):
     """Who orders what and why, and how long to wait for the answer; on every command that changes a rollout."""
 
     reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the audit.")] = ""
@@ -100,7 +152,13 @@ class OrderOptions(KafkaOptions):
     as_json: Json = False
 
     def who(self) -> Actor:
-        """Return who gives the command: as claimed, not as proved."""
+        """Return who gives the command: as claimed, not as proved.
+
+        Raises:
+            SettingsError: a name was given although serve knows its own.
+        """
+        if self.actor and self.serve_url():
+            raise SettingsError("serve knows from the token who gives a command", "leave out --actor")
         if self.actor:
             return Actor(self.actor)
         try:
@@ -113,9 +171,10 @@ class OrderOptions(KafkaOptions):
 class Target:
     """One flag or all of them; on the commands that an emergency may want for all."""
 
-    flag: Annotated[str | None, typer.Argument(metavar="FLAG", help="The flag's name; or --all.", parser=flag_name)] = (
-        None
-    )
+    flag: Annotated[
+        str | None,
+        typer.Argument(metavar="FLAG", help="The flag's name; or --all.", parser=flag_name, autocompletion=flag_names),
+    ] = None
     every: Annotated[bool, typer.Option("--all", help="Every flag of this environment.")] = False
 
     def key(self) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.core.outputs import RolloutStatus
 from guardian.core.text import duration_text
 from guardian.errors import DecodeError, GuardianError
-from guardian.kafka.clients import Client, read_compacted, read_newest, running, transport_error
+from guardian.kafka.clients import Client, read_newest, running, transport_error
 from guardian.kafka.settings import Settings
 from guardian.wire.outputs import decode_status
 
@@ -83,53 +84,83 @@ class Present:
     Args:
         statuses: the newest status of every rollout, by flag, in alphabetical order.
         unreadable: flags whose status this version cannot read.
-        beat_age_s: seconds since the last beat of the partition that has been silent longest; None before any beat.
+        beat_age_s: seconds since the last beat of the partition that has been silent longest; None before any beat,
+            and when serve was asked, which speaks of it in `doubts`.
+        doubts: why the statuses may be old.
     """
 
     statuses: dict[str, RolloutStatus]
     unreadable: list[str]
     beat_age_s: float | None
+    doubts: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
         """Return what a person who reads the statuses must know about them."""
-        found = []
-        if self.beat_age_s is None:
-            found.append("no sign of guardian yet: is `guardian run` alive?")
-        elif self.beat_age_s > SILENT_BEATS * BEAT_SECONDS:
-            silence = duration_text(round(self.beat_age_s) * 1_000)
-            found.append(
-                f"guardian has been silent for {silence}: what stands here may be old; is `guardian run` alive?"
-            )
+        found = list(self.doubts)
         if self.unreadable:
             found.append(f"written by another version, not shown: {', '.join(self.unreadable[:10])}")
         return found
 
 
-async def read_statuses(settings: Settings) -> dict[str, RolloutStatus]:
-    """Return the newest status of every rollout that this version can read, by flag, in alphabetical order.
+class Newest:
+    """The newest of guardian.rollouts and of the beats on guardian.flags, as far as they were read.
 
-    Raises:
-        TransportError: Kafka did not answer in time.
+    Args:
+        settings: names the topics.
     """
-    return (await read_present(settings)).statuses
+
+    def __init__(self, settings: Settings) -> None:
+        self._rollouts = settings.topic("rollouts")
+        self._statuses: dict[str, RolloutStatus] = {}
+        self._unreadable: set[str] = set()
+        self._beats_ms: dict[int, int] = {}
+
+    def take(self, records: Iterable[ConsumerRecord]) -> None:
+        """Take what a consumer has brought, in the order of each partition."""
+        for record in records:
+            if record.topic == self._rollouts:
+                self._take_status(record)
+            elif record.key == BEAT_KEY.encode():
+                self._beats_ms[record.partition] = record.timestamp
+
+    def present(self) -> Present:
+        """Return what stands there now."""
+        statuses = {flag: self._statuses[flag] for flag in sorted(self._statuses)}
+        beats = self._beats_ms.values()
+        age_s = max(time.time() - min(beats) / 1_000, 0.0) if beats else None
+        return Present(statuses, sorted(self._unreadable), age_s, _doubts(age_s))
+
+    def _take_status(self, record: ConsumerRecord) -> None:
+        flag = (record.key or b"").decode(errors="replace")
+        self._unreadable.discard(flag)
+        self._statuses.pop(flag, None)
+        if record.value is None:
+            return
+        try:
+            self._statuses[flag] = decode_status(record.value)
+        except DecodeError:
+            self._unreadable.add(flag)
+
+
+def _doubts(age_s: float | None) -> list[str]:
+    """What the age of the last beat says about everything else."""
+    if age_s is None:
+        return ["no sign of guardian yet: is `guardian run` alive?"]
+    if age_s > SILENT_BEATS * BEAT_SECONDS:
+        silence = duration_text(round(age_s) * 1_000)
+        return [f"guardian has been silent for {silence}: what stands here may be old; is `guardian run` alive?"]
+    return []
 
 
 async def read_present(settings: Settings) -> Present:
-    """Return the statuses, and how fresh they can be at all.
+    """Return the newest status of every rollout, and how fresh they can be at all.
 
     Raises:
         TransportError: Kafka did not answer in time.
     """
     async with reaching(settings):
-        newest, flags = await asyncio.gather(read_compacted(settings, "rollouts"), read_newest(settings, "flags"))
-    statuses: dict[str, RolloutStatus] = {}
-    unreadable: list[str] = []
-    for key in sorted(newest):
-        try:
-            status = decode_status(newest[key].value)
-            statuses[status.state.flag] = status
-        except DecodeError:
-            unreadable.append(key.decode(errors="replace"))
-    beats_ms = [record.timestamp for (key, _), record in flags.items() if key == BEAT_KEY.encode()]
-    beat_age_s = max(time.time() - min(beats_ms) / 1_000, 0.0) if beats_ms else None
-    return Present(statuses, unreadable, beat_age_s)
+        found = await asyncio.gather(read_newest(settings, "rollouts"), read_newest(settings, "flags"))
+    newest = Newest(settings)
+    for records in found:
+        newest.take(records.values())
+    return newest.present()

@@ -39,11 +39,50 @@ class Sent:
     bad_count: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
 
+    def count(self, topic: str) -> None:
+        """Count one more event for its topic."""
+        if topic == "migrations":
+            self.migrations_count += 1
+        else:
+            self.telemetry_count += 1
+
     def refuse(self, line: int, message: str) -> None:
         """Count a bad line, and keep it while there is room."""
         self.bad_count += 1
         if len(self.problems) < _SHOWN_PROBLEMS:
             self.problems.append((line, message))
+
+
+class Progress:
+    """How far it is, for a person who waits; to stderr, so that stdout stays the answer."""
+
+    def __init__(self) -> None:
+        self._shown_at = time.monotonic()
+
+    def show(self, sent: Sent) -> None:
+        """Show it, when it was not shown for a while."""
+        if time.monotonic() - self._shown_at < _PROGRESS_S:
+            return
+        self._shown_at = time.monotonic()
+        count = sent.telemetry_count + sent.migrations_count
+        bad = f", {sent.bad_count:,} bad" if sent.bad_count else ""
+        if sys.stderr.isatty():
+            notes().print(f"\r{count:,} sent{bad}", end="")
+        else:
+            notes().print(f"{count:,} sent{bad}")
+
+
+def read_event(text: bytes) -> tuple[dict[str, object] | None, str]:
+    """Return one line as a JSON object, or what is wrong with it."""
+    if len(text) > MAX_EVENT_BYTES:
+        return None, f"{len(text):,} bytes, an event has at most {MAX_EVENT_BYTES:,}"
+    try:
+        event = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return None, f"not JSON: {error}"
+    if not isinstance(event, dict):
+        return None, f"a JSON object is wanted, this is {type(event).__name__}"
+    return event, ""
 
 
 async def send_lines(settings: Settings, lines: Iterable[bytes], topic: str) -> Sent:
@@ -68,11 +107,11 @@ async def _send_all(
 ) -> None:
     """Read, check, send; every `_IN_FLIGHT` records wait for their acks."""
     waiting: list[asyncio.Future[object]] = []
-    shown_at = time.monotonic()
+    progress = Progress()
     for number, line in enumerate(lines, 1):
         if not (text := line.strip()):
             continue
-        event, problem = _event(text)
+        event, problem = read_event(text)
         if event is None:
             sent.refuse(number, problem)
             continue
@@ -80,26 +119,11 @@ async def _send_all(
         key = _key(event)
         async with reaching(settings, _ACK_S):
             waiting.append(await sender.send(settings.topic(target), text, key=key))
-        _count(sent, target)
+        sent.count(target)
         if len(waiting) >= _IN_FLIGHT:
             await _acked(settings, waiting)
-            if time.monotonic() - shown_at > _PROGRESS_S:
-                shown_at = time.monotonic()
-                _progress(sent)
+            progress.show(sent)
     await _acked(settings, waiting)
-
-
-def _event(text: bytes) -> tuple[dict[str, object] | None, str]:
-    """One line as a JSON object, or what is wrong with it."""
-    if len(text) > MAX_EVENT_BYTES:
-        return None, f"{len(text):,} bytes, an event has at most {MAX_EVENT_BYTES:,}"
-    try:
-        event = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return None, f"not JSON: {error}"
-    if not isinstance(event, dict):
-        return None, f"a JSON object is wanted, this is {type(event).__name__}"
-    return event, ""
 
 
 def _key(event: dict[str, object]) -> bytes | None:
@@ -108,26 +132,8 @@ def _key(event: dict[str, object]) -> bytes | None:
     return subject.encode() if isinstance(subject, str) and subject else None
 
 
-def _count(sent: Sent, target: str) -> None:
-    """One more event for its topic."""
-    if target == "migrations":
-        sent.migrations_count += 1
-    else:
-        sent.telemetry_count += 1
-
-
 async def _acked(settings: Settings, waiting: list[asyncio.Future[object]]) -> None:
     """Wait until Kafka has everything that was sent."""
     async with reaching(settings, _ACK_S):
         await asyncio.gather(*waiting)
     waiting.clear()
-
-
-def _progress(sent: Sent) -> None:
-    """How far it is, for a person who waits; to stderr, so that stdout stays the answer."""
-    count = sent.telemetry_count + sent.migrations_count
-    bad = f", {sent.bad_count:,} bad" if sent.bad_count else ""
-    if sys.stderr.isatty():
-        notes().print(f"\r{count:,} sent{bad}", end="")
-    else:
-        notes().print(f"{count:,} sent{bad}")

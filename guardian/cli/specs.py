@@ -23,6 +23,7 @@ class Found:
         document: its JSON document, as it goes into the log.
         problems: everything wrong.
         advice: everything legal but unwise.
+        meaning: what it says, in plain words; empty when there are problems.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Found:
     document: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     advice: list[Problem] = field(default_factory=list)
+    meaning: str = ""
 
 
 def examine(path: Path) -> Found:
@@ -39,12 +41,13 @@ def examine(path: Path) -> Found:
         OSError: it cannot be read.
     """
     from guardian.spec.advice import advice  # noqa: PLC0415 (see `demand`)
+    from guardian.spec.describe import describe  # noqa: PLC0415
 
     try:
         spec, document = demand(path)
     except SpecError as error:
         return Found(error.source, problems=error.problems)
-    return Found(_name(path), spec, document, advice=advice(spec))
+    return Found(_name(path), spec, document, advice=advice(spec), meaning=describe(spec))
 
 
 def demand(path: Path) -> tuple[RolloutSpec, dict[str, Any]]:

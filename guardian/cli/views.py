@@ -13,7 +13,7 @@ from rich.text import Text
 from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import count_text, duration_text, rate_text, value_text, weight_text
-from guardian.core.words import Outcome, Phase
+from guardian.core.words import Outcome, Phase, Reason
 
 _BAR_CELLS = 20
 _PHASE_COLOURS = {
@@ -26,6 +26,15 @@ _PHASE_COLOURS = {
     Phase.COMPLETED: "blue",
     Phase.ARCHIVED: "dim",
 }
+_WAITS = (
+    Reason.BAKING,
+    Reason.GATE_WAITING,
+    Reason.HOLDING,
+    Reason.SETTLING,
+    Reason.STALE_EVIDENCE,
+    Reason.EVIDENCE_LOST,
+)
+"""Reasons whose text grows old while the rollout stands there: what is missing is told anew each second."""
 _OUTCOME_COLOURS = {
     Outcome.PASS: "green",
     Outcome.FAIL: "red",
@@ -76,11 +85,20 @@ def phase_text(status: RolloutStatus) -> Text:
 
 
 def why_text(status: RolloutStatus) -> Text:
-    """Return outcome, reason and text in one line."""
+    """Return reason and text in one line; of what it waits for, what is missing now and not what once was."""
     text = Text(str(status.reason), style=_OUTCOME_COLOURS.get(status.outcome, ""))
-    if status.text:
-        text.append(f": {status.text}", style="default")
+    waits = status.state.phase is Phase.PROGRESSING and status.reason in _WAITS
+    if said := ("; ".join(status.missing) if waits else "") or status.text:
+        text.append(f": {said}", style="default")
     return text
+
+
+def status_line(status: RolloutStatus) -> Text:
+    """Return one rollout as one line, with the time it speaks of in front."""
+    state = status.state
+    line = Text.assemble((f"{time_text(status.updated_ms)} ", "dim"), (state.flag, "bold"), " ", phase_text(status))
+    line.append(f" {state.step or '-'}, {weight_text(state.weight_bp)}: ")
+    return line.append_text(why_text(status))
 
 
 def status_page(status: RolloutStatus) -> RenderableType:

@@ -9,7 +9,7 @@ import typer
 
 from guardian.cli.asking import order
 from guardian.cli.options import OrderOptions
-from guardian.cli.reading import finish, read_statuses
+from guardian.cli.reading import finish
 from guardian.cli.screen import answers, print_json
 from guardian.cli.specs import demand
 from guardian.core.outputs import RolloutStatus
@@ -26,7 +26,7 @@ def apply(file: File, options: OrderOptions, dry_run: DryRun = False) -> Exit:
     spec, document = demand(file)
     if not dry_run:
         return order("apply", spec.flag, options, spec=document)
-    present = finish(read_statuses(options.load())).get(spec.flag)
+    present = finish(options.door().present()).statuses.get(spec.flag)
     _preview(spec, document, present, options.as_json)
     return Exit.OK
 

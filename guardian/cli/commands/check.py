@@ -45,6 +45,7 @@ def _show(one: Found) -> None:
         steps = len(one.spec.steps)
         count = len(one.spec.triggers) + sum(len(step.triggers) for step in one.spec.steps)
         answers().print(f"{one.source}: {one.spec.flag}, {steps} steps, {count} triggers, revision {one.spec.revision}")
+        answers().print(one.meaning, soft_wrap=True, markup=False)
 
 
 def _document(one: Found) -> dict[str, object]:
@@ -54,6 +55,7 @@ def _document(one: Found) -> dict[str, object]:
         "ok": not one.problems,
         "flag": one.spec.flag if one.spec else "",
         "revision": one.spec.revision if one.spec else "",
+        "meaning": one.meaning,
         "problems": [problem_document(problem, one.source) for problem in one.problems],
         "advice": [problem_document(problem, one.source) for problem in one.advice],
     }

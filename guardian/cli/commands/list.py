@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from guardian.cli.options import Json, KafkaOptions
-from guardian.cli.reading import finish, read_present
+from guardian.cli.options import DoorOptions, Json
+from guardian.cli.reading import finish
 from guardian.cli.screen import notes, print_json, print_page, print_warnings
 from guardian.cli.views import list_table
 from guardian.core.words import Phase
@@ -15,9 +15,9 @@ from guardian.core.words import Phase
 Archived = Annotated[bool, typer.Option("--archived", help="Show archived rollouts too.")]
 
 
-def list_(kafka: KafkaOptions, archived: Archived = False, as_json: Json = False) -> None:
+def list_(where: DoorOptions, archived: Archived = False, as_json: Json = False) -> None:
     """List every rollout: phase, step, weight, and why it stands there."""
-    present = finish(read_present(kafka.load()))
+    present = finish(where.door().present())
     shown = [one for one in present.statuses.values() if archived or one.state.phase is not Phase.ARCHIVED]
     if as_json:
         print_json({"rollouts": shown, "beat_age_s": present.beat_age_s})

@@ -11,10 +11,10 @@ from typing import IO, Annotated
 
 import typer
 
-from guardian.cli.options import Json, KafkaOptions
+from guardian.cli.options import DoorOptions, Json
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, print_json
-from guardian.cli.sending import Sent, send_lines
+from guardian.cli.sending import Sent
 from guardian.errors import Exit
 
 
@@ -30,11 +30,11 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines, one event
 To = Annotated[Target, typer.Option("--to", help="Which topic; auto: a line with an event_type is a migration event.")]
 
 
-def send(file: File, kafka: KafkaOptions, to: To = Target.AUTO, as_json: Json = False) -> Exit:
+def send(file: File, where: DoorOptions, to: To = Target.AUTO, as_json: Json = False) -> Exit:
     """Send events from a file of JSON Lines to telemetry or migrations."""
-    settings = kafka.load()
+    door = where.door()
     with _opened(file) as lines:
-        sent = finish(send_lines(settings, lines, "" if to is Target.AUTO else str(to)))
+        sent = finish(door.send(lines, "" if to is Target.AUTO else str(to)))
     _show(sent, file, as_json)
     return Exit.NO if sent.bad_count else Exit.OK
 
@@ -58,11 +58,13 @@ def _show(sent: Sent, file: str, as_json: bool) -> None:
                 "telemetry": sent.telemetry_count,
                 "migrations": sent.migrations_count,
                 "bad": sent.bad_count,
-                "problems": [{"file": file, "line": line, "message": message} for line, message in sent.problems],
+                "problems": [
+                    {"file": file, "line": line, "message": message} for line, message in sorted(sent.problems)
+                ],
             }
         )
         return
-    for line, message in sent.problems:
+    for line, message in sorted(sent.problems):
         notes().print(f"{file}:{line}: {message}", soft_wrap=True, markup=False)
     answers().print(f"sent {sent.telemetry_count:,} telemetry and {sent.migrations_count:,} migration events")
     if sent.bad_count:

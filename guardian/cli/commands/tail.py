@@ -2,139 +2,153 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Annotated, Any
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from guardian.cli.options import Json, KafkaOptions, flag_name
+from guardian.cli.completion import flag_names
+from guardian.cli.door import Said, Topic
+from guardian.cli.options import DoorOptions, Json, flag_name, past_s
 from guardian.cli.reading import finish
+from guardian.cli.sayings import Filter, Line, line_markup, read
 from guardian.cli.screen import answers, notes, print_json
-from guardian.cli.views import time_text
-from guardian.core.events import BEAT_KEY
-from guardian.core.text import weight_text
-from guardian.errors import DecodeError
-from guardian.kafka.clients import follow
-from guardian.kafka.keeper import KEPT_HEADER
-from guardian.kafka.settings import Settings
-from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback
+from guardian.core.words import Reason, Severity
+from guardian.errors import DecodeError, SettingsError
+
+_MAX_LAST = 100_000
 
 
-class Topic(StrEnum):
-    """What can be followed."""
+def reason_word(text: str) -> str:
+    """Return a reason in capitals.
 
-    ALERTS = "alerts"
-    DECISIONS = "decisions"
-    FLAGS = "flags"
-    ROLLBACKS = "rollbacks"
+    Raises:
+        typer.BadParameter: guardian has no such reason.
+    """
+    word = text.upper().replace("-", "_")
+    if word not in Reason.__members__:
+        raise typer.BadParameter(f"{text!r} is no reason; one of {', '.join(Reason)}")
+    return word
 
 
 What = Annotated[Topic, typer.Argument(metavar="alerts|decisions|flags|rollbacks", help="What to follow.")]
-OnlyFlag = Annotated[str | None, typer.Option("--flag", metavar="FLAG", help="Only this flag.", parser=flag_name)]
-Beginning = Annotated[bool, typer.Option("--from-beginning", help="What is there already, too.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="End after N records; 0 for never.")]
 
 
-def tail(
-    what: What,
-    kafka: KafkaOptions,
-    flag: OnlyFlag = None,
-    from_beginning: Beginning = False,
-    limit: Limit = 0,
-    as_json: Json = False,
-) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """Which records, and how many."""
+
+    flag: Annotated[
+        str | None,
+        typer.Option("--flag", metavar="FLAG", help="Only this flag.", parser=flag_name, autocompletion=flag_names),
+    ] = None
+    severity: Annotated[Severity | None, typer.Option("--severity", help="Only alerts as loud as this, or louder.")] = (
+        None
+    )
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="REASON", help="Only this reason, as TRIGGER_FIRED.", parser=reason_word),
+    ] = None
+    since: Annotated[
+        float | None,
+        typer.Option("--since", metavar="TIME", help="What was said since then, too: 10m, 2h, 3d ago.", parser=past_s),
+    ] = None
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=0, max=_MAX_LAST, help="The last N that are there, too.")
+    ] = None
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="What is there already, too.")] = False
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Whether to wait for what is new.")] = True
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="End after N records; 0 for never.")
+    ] = 0
+
+    def past(self) -> bool:
+        """Return whether anything of what is there already is wanted."""
+        return self.from_beginning or not self.follow or self.since is not None or self.last is not None
+
+    def filter(self, topic: Topic) -> Filter:
+        """Return what is let through.
+
+        Raises:
+            SettingsError: the records of the topic have no such word.
+        """
+        if self.severity is not None and topic is not Topic.ALERTS:
+            raise SettingsError(f"{topic} have no severity", "guardian tail alerts --severity, or leave it out")
+        if self.reason and topic is Topic.ALERTS:
+            raise SettingsError("alerts have no reason", "guardian tail decisions --reason, or leave it out")
+        since_ms = int((time.time() - self.since) * 1_000) if self.since is not None else 0
+        return Filter(self.flag or "", self.severity, self.reason or "", since_ms)
+
+
+def tail(what: What, where: DoorOptions, wanted: Wanted, as_json: Json = False) -> None:
     """Follow alerts, decisions, flags or rollbacks until Ctrl-C; --json prints JSON Lines."""
-    show = _print_document if as_json else _LINES[what]
-    finish(_follow(kafka.load(), what, flag, _Shown(show, limit), from_beginning))
+    chosen = wanted.filter(what)
+    shown = _Shown(what, chosen, wanted.limit, as_json=as_json)
+    said = where.door().follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
+    finish(_follow(said, shown, wanted.last, wanted.follow))
 
 
 class _Shown:
-    """Prints records and counts them."""
+    """Prints the lines that are wanted, and counts them.
 
-    def __init__(self, show: Callable[[str, dict[str, Any], bytes], None], limit: int) -> None:
-        self._show = show
+    Args:
+        topic: what they are of.
+        wanted: which.
+        limit: end after so many; 0 for never.
+    """
+
+    def __init__(self, topic: Topic, wanted: Filter, limit: int, *, as_json: bool) -> None:
+        self._topic = topic
+        self._filter = wanted
         self._left = limit if limit else -1
+        self._as_json = as_json
 
-    def take(self, key: str, value: bytes | None) -> bool:
-        """Print one record; return whether more are wanted."""
+    def wanted(self, said: Said) -> Line | None:
+        """Return a record as a line, None when it is not wanted."""
+        if self._filter.flag and said.key.partition("/")[0] != self._filter.flag:
+            return None  # an alert's key begins with its flag
         try:
-            document = {"deleted": True} if value is None else json.loads(value)
-            self._show(key, document, value or b"")
-        except (DecodeError, ValueError) as error:
-            notes().print(f"a record of {key!r} that this version cannot read: {error}", soft_wrap=True, markup=False)
+            line = read(self._topic, said)
+        except DecodeError as error:
+            text = f"a record of {said.key!r} that this version cannot read: {error.message}"
+            notes().print(text, soft_wrap=True, markup=False)
+            return None
+        return line if line is not None and self._filter.takes(line) else None
+
+    def show(self, line: Line) -> bool:
+        """Print one line, never wrapped: it may be read by grep. Return whether more are wanted."""
+        if self._as_json:
+            print_json(line.document)
+        else:
+            answers().print(line_markup(line), soft_wrap=True)
         self._left -= 1
         return self._left != 0
 
 
-async def _follow(settings: Settings, what: Topic, flag: str | None, shown: _Shown, from_beginning: bool) -> None:
+async def _follow(said: AsyncIterator[Said | None], shown: _Shown, last: int | None, follow: bool) -> None:
     """Read until enough was printed; Ctrl-C ends it from outside."""
-    records = follow(settings, [what], from_beginning=from_beginning)
-    async for record in records:
-        key = (record.key or b"").decode(errors="replace")
-        if key == BEAT_KEY or (flag is not None and flag not in (key, key.split("/", 1)[0])):
+    # The partitions come as they come; the last few are put in the order of time. The number tells equal times apart.
+    kept: list[tuple[int, int, Line]] | None = None if last is None else []
+    count = 0
+    async for one in said:
+        if one is not None:
+            line = shown.wanted(one)
+            if line is None:
+                continue
+            if kept is not None:
+                count += 1
+                heappush(kept, (line.at_ms, count, line))
+                if len(kept) > (last or 0):
+                    heappop(kept)
+            elif not shown.show(line):
+                return
             continue
-        if not from_beginning and any(name == KEPT_HEADER for name, _ in record.headers):
-            continue  # not news: the embedded broker's keeper has written it again
-        if not shown.take(key, record.value):
+        for _, _, line in sorted(kept or ()):
+            if not shown.show(line):
+                return
+        kept = None
+        if not follow:
             return
-
-
-def _print_document(key: str, document: dict[str, Any], value: bytes) -> None:
-    """One JSON line: the record's value; a flag document does not name its flag, so it is put in front."""
-    print_json(document if "flag" in document else {"flag": key, **document})
-
-
-def _print_alert(key: str, document: dict[str, Any], value: bytes) -> None:
-    """When, what, how loud."""
-    if not value:
-        return
-    alert = decode_alert(value)
-    word = f"[bold red]{alert.severity}[/]" if alert.active else "[green]over[/]"
-    tell = f" (tell {escape(alert.tell)})" if alert.tell else ""
-    _line(alert.at_ms, alert.flag, f"{word} {escape(alert.trigger)}: {escape(alert.text)}, {alert.do}{tell}")
-
-
-def _print_decision(key: str, document: dict[str, Any], value: bytes) -> None:
-    """When, outcome, reason, text, and where the rollout went."""
-    decision = decode_decision(value)
-    moved = weight_text(decision.weight_bp)
-    if decision.from_weight_bp != decision.weight_bp:
-        moved = f"{weight_text(decision.from_weight_bp)} -> {moved}"
-    refused = "" if decision.accepted or not decision.command else " [red]refused[/]"
-    text = f"{decision.outcome} {decision.reason}{refused}: {escape(decision.text)} \\[{decision.phase}, {moved}]"
-    _line(decision.at_ms, decision.flag, text)
-
-
-def _print_flag(key: str, document: dict[str, Any], value: bytes) -> None:
-    """When, version, weight, why."""
-    metadata = document.get("metadata", {})
-    if not metadata:
-        _line(0, key, "deleted: applications fall back to their code's defaults")
-        return
-    weight = "killed" if metadata.get("killed") else weight_text(int(metadata.get("weight_bp", 0)))
-    where = f"{metadata.get('phase')} {metadata.get('step') or '-'}"
-    text = f"{metadata.get('candidate')} {weight}, {where}, {metadata.get('reason')}, version {metadata.get('version')}"
-    _line(int(metadata.get("changed_ms", 0)), key, escape(text))
-
-
-def _print_rollback(key: str, document: dict[str, Any], value: bytes) -> None:
-    """When, from where to where, why."""
-    rollback = decode_rollback(value)
-    moved = f"{weight_text(rollback.from_weight_bp)} -> {weight_text(rollback.to_weight_bp)}"
-    _line(rollback.at_ms, rollback.flag, f"{rollback.reason} {moved}: {escape(rollback.text)}")
-
-
-def _line(at_ms: int, flag: str, markup: str) -> None:
-    """One line, never wrapped: it may be read by grep."""
-    answers().print(f"[dim]{time_text(at_ms)}[/] [bold]{escape(flag)}[/] {markup}", soft_wrap=True)
-
-
-_LINES: dict[Topic, Callable[[str, dict[str, Any], bytes], None]] = {
-    Topic.ALERTS: _print_alert,
-    Topic.DECISIONS: _print_decision,
-    Topic.FLAGS: _print_flag,
-    Topic.ROLLBACKS: _print_rollback,
-}

@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from guardian.cli.asking import ask
 from guardian.cli.demo.rollout import FLAG, demo_spec
 from guardian.cli.demo.scene import Scene
 from guardian.cli.demo.screen import Teller, decision_text, shop_text
 from guardian.cli.demo.shopkeeper import Shopkeeper
+from guardian.cli.kafka_door import KafkaDoor
 from guardian.core.inputs import Actor, Command
 from guardian.core.text import duration_text
 from guardian.errors import GuardianError
@@ -128,7 +128,7 @@ class Play:
     async def _order(self, word: str, *, reason: str = "the demo", spec: dict[str, object] | None = None) -> None:
         """Give guardian a command as the shop's people would, and insist on a yes."""
         given = Command(uuid.uuid4().hex, word, FLAG, Actor("demo"), reason, time.time(), spec)
-        result = await ask(self._settings, given, _ANSWER_S)
+        result = await KafkaDoor(self._settings).ask(given, _ANSWER_S)
         if result.silent:
             raise GuardianError(f"guardian did not answer to {word!r} in {_ANSWER_S:.0f}s", "run the demo again")
         for decision in result.decisions:

@@ -1,0 +1,179 @@
+"""Straight to Kafka: commands and events are written, statuses and logs are read where guardian writes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from guardian.cli.door import Answers, Said, Topic
+from guardian.cli.reading import Newest, Present, reached, reaching, read_present
+from guardian.cli.sending import Sent, send_lines
+from guardian.core.inputs import Command
+from guardian.core.words import ALL_FLAGS
+from guardian.kafka.answers import Gathering
+from guardian.kafka.clients import consumer, producer, require_topics
+from guardian.kafka.keeper import KEPT_HEADER
+from guardian.kafka.partition import partition_of
+from guardian.kafka.settings import Settings
+from guardian.wire.commands import encode_command
+from guardian.wire.outputs import decode_decision
+
+_POLL_MS: Final = 200
+_WATCH_MS: Final = 1_000
+_CLOCKS_MS: Final = 60_000
+"""So far may the clock of who wrote a record stand behind this one's; what is looked for by time begins so much
+earlier, and each is looked at."""
+
+
+class KafkaDoor:
+    """The door that needs Kafka's address and rights.
+
+    Args:
+        settings: where Kafka is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def present(self) -> Present:
+        """Return the newest status of every rollout."""
+        return await read_present(self._settings)
+
+    async def watch(self) -> AsyncIterator[Present]:
+        """Yield the statuses as they stand, about once a second, for ever."""
+        newest = Newest(self._settings)
+        async with self._reader(["rollouts", "flags"]) as reader:
+            async with reaching(self._settings):
+                places = list(reader.assignment())
+                behind = await self._seek(reader, places, past=True, since_ms=0)
+                while behind := await _still_behind(reader, behind):
+                    newest.take(_records(await reader.getmany(timeout_ms=_POLL_MS)))
+            while True:
+                yield newest.present()
+                newest.take(_records(await reader.getmany(timeout_ms=_WATCH_MS)))
+
+    async def ask(self, given: Command, wait_s: float) -> Answers:
+        """Send a command and collect its answers."""
+        settings = self._settings
+        if wait_s <= 0:
+            await _send(settings, given)
+            return Answers(given, waited=False)
+        async with reached(consumer(settings), settings) as listener:
+            # Step 1: stand at the end of the decisions before the command is sent, or the answer could be missed.
+            async with reaching(settings):
+                await _stand_at_end(listener, settings, given.flag)
+            # Step 2: send, before anything else is looked up: it may be an emergency.
+            await _send(settings, given)
+            # Step 3: wait for everybody who must answer.
+            gathering = Gathering(given, settings.partitions)
+            await _gather(listener, gathering, wait_s)
+        return Answers(given, gathering.decisions, gathering.silent)
+
+    async def follow(
+        self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0
+    ) -> AsyncIterator[Said | None]:
+        """Yield what is said, for ever; None once, where the past ends."""
+        # An alert's key is its own id, so its partition does not follow from the flag.
+        only = partition_of(flag, self._settings.partitions) if flag and topic is not Topic.ALERTS else None
+        async with self._reader([topic], only) as reader:
+            async with reaching(self._settings):
+                behind = await self._seek(reader, list(reader.assignment()), past=past, since_ms=since_ms)
+            news = not await _still_behind(reader, behind)
+            if news:
+                yield None
+            while True:
+                for record in _records(await reader.getmany(timeout_ms=_POLL_MS)):
+                    if news and any(name == KEPT_HEADER for name, _ in record.headers):
+                        continue  # not news: the embedded broker's keeper has written it again
+                    yield Said((record.key or b"").decode(errors="replace"), record.value)
+                if not news and not (behind := await _still_behind(reader, behind)):
+                    news = True
+                    yield None
+
+    async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
+        """Send every line that is a JSON object; ingest judges what it means."""
+        return await send_lines(self._settings, lines, topic)
+
+    @asynccontextmanager
+    async def _reader(self, topics: list[str], only: int | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+        """A started consumer on every partition of some topics, or on one partition; no place is fixed yet."""
+        settings = self._settings
+        names = [settings.topic(topic) for topic in topics]
+        async with reaching(settings):
+            await require_topics(settings, names)
+        # "earliest": when retention overtakes a slow reader, it goes on at the oldest record that is left.
+        async with reached(consumer(settings, auto_offset_reset="earliest"), settings) as reader:
+            numbers = range(settings.partitions) if only is None else [only]
+            reader.assign([TopicPartition(name, number) for name in names for number in numbers])
+            yield reader
+
+    async def _seek(
+        self, reader: AIOKafkaConsumer, places: list[TopicPartition], *, past: bool, since_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Fix the place in every partition; return the ends that are still to be reached."""
+        ends: dict[TopicPartition, int] = await reader.end_offsets(places)
+        if not past:
+            starts = ends
+        elif since_ms and not self._settings.embedded:  # which cannot look for a time
+            found = await reader.offsets_for_times(dict.fromkeys(places, max(since_ms - _CLOCKS_MS, 0)))
+            starts = {place: at.offset if (at := found.get(place)) else ends[place] for place in places}
+        else:
+            starts = await reader.beginning_offsets(places)
+        for place, offset in starts.items():
+            reader.seek(place, offset)
+        return ends
+
+
+def _records(batches: dict[TopicPartition, list[ConsumerRecord]]) -> list[ConsumerRecord]:
+    """What a consumer has brought, in the order of each partition."""
+    return [record for records in batches.values() for record in records]
+
+
+async def _still_behind(reader: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Those of the ends that are not reached; the end may be a record that compaction took, so the position tells."""
+    return {place: end for place, end in ends.items() if await reader.position(place) < end}
+
+
+async def _stand_at_end(listener: AIOKafkaConsumer, settings: Settings, flag: str) -> None:
+    """Follow the decisions of this flag, or of all, from now on."""
+    count = settings.partitions
+    numbers = range(count) if flag == ALL_FLAGS else [partition_of(flag, count)]
+    partitions = [TopicPartition(settings.topic("decisions"), number) for number in numbers]
+    listener.assign(partitions)
+    for partition, end in (await listener.end_offsets(partitions)).items():
+        listener.seek(partition, end)
+
+
+async def _send(settings: Settings, given: Command) -> None:
+    """Write the command and wait until Kafka has it."""
+    message = encode_command(given)
+    number = partition_of(message.key, settings.partitions)
+    async with reached(producer(settings), settings) as sender, reaching(settings):
+        await sender.send_and_wait(
+            settings.topic(message.topic), message.value, key=message.key, partition=number, headers=message.headers
+        )
+
+
+async def _gather(listener: AIOKafkaConsumer, gathering: Gathering, wait_s: float) -> None:
+    """Show decisions to the gathering until all who must answer have, or the time is over."""
+
+    async def read() -> None:
+        while True:
+            for record in _records(await listener.getmany(timeout_ms=_POLL_MS)):
+                if record.value is not None:
+                    gathering.take(decode_decision(record.value))
+
+    reading = asyncio.create_task(read())
+    waiting = asyncio.create_task(gathering.wait(wait_s))
+    try:
+        await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            await reading
+    finally:
+        for task in (reading, waiting):
+            task.cancel()
+        await asyncio.gather(reading, waiting, return_exceptions=True)

@@ -1,0 +1,143 @@
+"""What guardian says, one line each: alerts, decisions, flags and rollbacks, and what a reader may filter them by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.markup import escape
+
+from guardian.cli.door import Said, Topic
+from guardian.cli.views import time_text
+from guardian.core.events import BEAT_KEY
+from guardian.core.outputs import Alert, Decision, Rollback
+from guardian.core.text import weight_text
+from guardian.core.words import Severity
+from guardian.errors import DecodeError, DecodeReason
+from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback
+
+_LOUDNESS: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One record, read.
+
+    Args:
+        flag: whose.
+        at_ms: when guardian said it, log time; 0 when the record does not say.
+        reason: the word for why; empty when it has none.
+        severity: of an alert.
+        markup: rich markup; empty for a record that only a program wants.
+        document: the record as JSON.
+    """
+
+    flag: str
+    at_ms: int
+    reason: str
+    severity: Severity | None
+    markup: str
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is shown: everything that each of these lets through.
+
+    Args:
+        flag: only this flag's; empty for all.
+        severity: only alerts as loud as this, or louder.
+        reason: only this reason, in capitals; empty for all.
+        since_ms: only what was said from this moment on.
+    """
+
+    flag: str = ""
+    severity: Severity | None = None
+    reason: str = ""
+    since_ms: int = 0
+
+    def takes(self, line: Line) -> bool:
+        """Return whether a line is shown."""
+        if self.flag and line.flag != self.flag:
+            return False
+        if self.reason and line.reason != self.reason:
+            return False
+        if self.severity is not None and (line.severity is None or _LOUDNESS[line.severity] < _LOUDNESS[self.severity]):
+            return False
+        return line.at_ms >= self.since_ms
+
+
+def read(topic: Topic, said: Said) -> Line | None:
+    """Return one record as a line, None for one that is nobody's news.
+
+    Raises:
+        DecodeError: this version cannot read it.
+    """
+    if said.key == BEAT_KEY:
+        return None
+    if topic is Topic.FLAGS:
+        return _flag_line(said)
+    if said.value is None:
+        return None
+    match topic:
+        case Topic.ALERTS:
+            return _alert_line(decode_alert(said.value), _document(said))
+        case Topic.DECISIONS:
+            return _decision_line(decode_decision(said.value), _document(said))
+        case _:
+            return _rollback_line(decode_rollback(said.value), _document(said))
+
+
+def _document(said: Said) -> dict[str, Any]:
+    try:
+        found = json.loads(said.value or b"")
+    except ValueError as error:
+        raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
+    if not isinstance(found, dict):
+        raise DecodeError(DecodeReason.WRONG_TYPE, "not a JSON object")
+    return found
+
+
+def _alert_line(alert: Alert, document: dict[str, Any]) -> Line:
+    """How loud, what, what was done."""
+    word = f"[bold red]{alert.severity}[/]" if alert.active else "[green]over[/]"
+    tell = f" (tell {escape(alert.tell)})" if alert.tell else ""
+    text = f"{word} {escape(alert.trigger)}: {escape(alert.text)}, {alert.do}{tell}"
+    return Line(alert.flag, alert.at_ms, "", alert.severity, text, document)
+
+
+def _decision_line(decision: Decision, document: dict[str, Any]) -> Line:
+    """Outcome, reason, text, and where the rollout went."""
+    moved = weight_text(decision.weight_bp)
+    if decision.from_weight_bp != decision.weight_bp:
+        moved = f"{weight_text(decision.from_weight_bp)} -> {moved}"
+    refused = "" if decision.accepted or not decision.command else " [red]refused[/]"
+    text = f"{decision.outcome} {decision.reason}{refused}: {escape(decision.text)} \\[{decision.phase}, {moved}]"
+    return Line(decision.flag, decision.at_ms, str(decision.reason), None, text, document)
+
+
+def _flag_line(said: Said) -> Line:
+    """Version, weight, why. A flag document does not name its flag, so it is put in front."""
+    if said.value is None:
+        text = "deleted: applications fall back to their code's defaults"
+        return Line(said.key, 0, "", None, text, {"flag": said.key, "deleted": True})
+    found = _document(said)
+    data = found.get("metadata", {})
+    weight = "killed" if data.get("killed") else weight_text(int(data.get("weight_bp", 0)))
+    where = f"{data.get('phase')} {data.get('step') or '-'}"
+    text = f"{data.get('candidate')} {weight}, {where}, {data.get('reason')}, version {data.get('version')}"
+    at_ms = int(data.get("changed_ms", 0))
+    return Line(said.key, at_ms, str(data.get("reason", "")), None, escape(text), {"flag": said.key, **found})
+
+
+def _rollback_line(rollback: Rollback, document: dict[str, Any]) -> Line:
+    """From where to where, why."""
+    moved = f"{weight_text(rollback.from_weight_bp)} -> {weight_text(rollback.to_weight_bp)}"
+    text = f"{rollback.reason} {moved}: {escape(rollback.text)}"
+    return Line(rollback.flag, rollback.at_ms, str(rollback.reason), None, text, document)
+
+
+def line_markup(line: Line) -> str:
+    """Return a line with its time and its flag in front."""
+    return f"[dim]{time_text(line.at_ms)}[/] [bold]{escape(line.flag)}[/] {line.markup}"

@@ -1,0 +1,176 @@
+"""Through serve: the same answers over HTTP, for those who have no way, or no rights, to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+import msgspec
+from msgspec.structs import replace
+
+from guardian.cli.door import Answers, Said, Topic
+from guardian.cli.http_faults import fault_of, no_answer
+from guardian.cli.http_logs import Past, events
+from guardian.cli.http_sending import send_chunks
+from guardian.cli.reading import REACH_S, Present
+from guardian.cli.sending import Sent
+from guardian.core.inputs import Command
+from guardian.core.outputs import Decision, RolloutStatus
+from guardian.core.words import ALL_FLAGS
+from guardian.errors import SettingsError, TransportError
+
+MAX_WAIT_S: Final = 60.0
+"""Serve waits no longer for an answer."""
+_LATE_S: Final = 15.0
+_QUIET_S: Final = 60.0
+"""Serve says every 15 s that it is still there."""
+_WATCH_S: Final = 1.0
+
+
+class ServeDoor:
+    """The door that needs serve's address, and a token where serve wants one.
+
+    Args:
+        url: such as `http://127.0.0.1:8620`.
+        token: empty for none.
+
+    Raises:
+        SettingsError: the address is none.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SettingsError(f"{url!r} is no address of serve", "write it whole: http://127.0.0.1:8620")
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def present(self) -> Present:
+        """Return the newest status of every rollout."""
+        async with self._client() as client:
+            return await self._present(client)
+
+    async def watch(self) -> AsyncIterator[Present]:
+        """Yield the statuses as they stand, about once a second, for ever."""
+        async with self._client() as client:
+            while True:
+                yield await self._present(client)
+                await asyncio.sleep(_WATCH_S)
+
+    async def ask(self, given: Command, wait_s: float) -> Answers:
+        """Send a command and collect its answers."""
+        wait_ms = int(min(wait_s, MAX_WAIT_S) * 1_000)
+        async with self._client(REACH_S + wait_ms / 1_000 + _LATE_S) as client:
+            if given.command == "apply":
+                words: dict[str, Any] = {"reason": given.reason, "wait_ms": wait_ms}
+                reply = await client.post("/v1/rollouts", params=words, json=given.spec)
+            else:
+                place = "" if given.flag == ALL_FLAGS else f"/rollouts/{given.flag}"
+                reply = await client.post(f"/v1{place}/{given.command}", json=_order(given, wait_ms))
+        body = _json(reply)
+        if "decisions" not in body:
+            raise fault_of(reply, self._url)
+        sent = replace(given, id=body["command_id"])
+        if not wait_ms:
+            return Answers(sent, waited=False)
+        return Answers(sent, msgspec.convert(body["decisions"], list[Decision]), body["silent"])
+
+    async def follow(
+        self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0
+    ) -> AsyncIterator[Said | None]:
+        """Yield what is said, for ever; None once, where the past ends. The past is as long as serve remembers."""
+        log = Past(topic, flag)
+        async with self._client(_QUIET_S) as client:
+            found = self._ask_again(client, log) if topic is Topic.ROLLBACKS else self._stream(client, log)
+            async for one in found:
+                if one is None or past or log.ended:
+                    yield one
+
+    async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
+        """Send every line that is an event; serve judges each."""
+        if topic:
+            raise SettingsError(
+                "serve tells by the event itself which topic it is for", "leave out --to, or leave out --server"
+            )
+        async with self._client(_QUIET_S) as client:
+            return await send_chunks(client, lines, self._url)
+
+    async def _present(self, client: httpx.AsyncClient) -> Present:
+        body = await self._get(client, "/v1/rollouts")
+        ready = _json(await client.get("/readyz"))
+        found = {}
+        unreadable = []
+        for one in body.get("rollouts", []):
+            try:
+                status = msgspec.convert(one, RolloutStatus)
+                found[status.state.flag] = status
+            except msgspec.ValidationError:
+                unreadable.append(str(one.get("state", {}).get("flag", "")))
+        doubts = [f"serve is not ready: {reason}" for reason in ready.get("reasons", [])]
+        return Present(found, unreadable, None, doubts)
+
+    async def _stream(self, client: httpx.AsyncClient, log: Past) -> AsyncIterator[Said | None]:
+        """Listen first, then ask for what was before: nothing is missed between the two, and nothing said twice."""
+        async with client.stream("GET", f"/v1/stream/{log.topic}") as reply:
+            if reply.status_code != httpx.codes.OK:
+                await reply.aread()
+                raise fault_of(reply, self._url)
+            for said in log.take(await self._get(client, log.path, log.query)):
+                yield said
+            log.ended = True
+            yield None
+            async for kind, value in events(reply.aiter_lines()):
+                if kind == "end":
+                    raise TransportError(f"serve at {self._url} ended the stream", "run it again", retriable=True)
+                if kind == log.topic and (new := log.news(value)) is not None:
+                    yield new
+        raise no_answer(self._url, "the stream broke off")
+
+    async def _ask_again(self, client: httpx.AsyncClient, log: Past) -> AsyncIterator[Said | None]:
+        """There is no stream of this: ask once a second."""
+        while True:
+            for said in log.take(await self._get(client, log.path, log.query)):
+                yield said
+            if not log.ended:
+                log.ended = True
+                yield None
+            await asyncio.sleep(_WATCH_S)
+
+    async def _get(self, client: httpx.AsyncClient, path: str, query: dict[str, Any] | None = None) -> dict[str, Any]:
+        reply = await client.get(path, params=query)
+        if reply.status_code != httpx.codes.OK:
+            raise fault_of(reply, self._url)
+        return _json(reply)
+
+    @asynccontextmanager
+    async def _client(self, read_s: float = REACH_S) -> AsyncIterator[httpx.AsyncClient]:
+        """A client whose every failure is a TransportError."""
+        timeout = httpx.Timeout(REACH_S, read=read_s)
+        try:
+            async with httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=timeout) as client:
+                yield client
+        except httpx.InvalidURL as error:
+            raise SettingsError(f"{self._url!r} is no address of serve: {error}", "write it whole") from error
+        except httpx.HTTPError as error:
+            raise no_answer(self._url, str(error) or type(error).__name__) from error
+
+
+def _order(given: Command, wait_ms: int) -> dict[str, Any]:
+    """The body of a command; what it does not need is left out."""
+    body: dict[str, Any] = {"reason": given.reason, "wait_ms": wait_ms}
+    if given.to:
+        body["to"] = given.to
+    if given.name:
+        body |= {"name": given.name, "value": given.value}
+    return body
+
+
+def _json(reply: httpx.Response) -> dict[str, Any]:
+    """The body as an object; an empty one when it is none."""
+    try:
+        body = reply.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
