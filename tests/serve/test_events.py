@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from guardian.core.events import MAX_EVENT_BYTES
 from guardian.kafka.clients import follow
 from guardian.kafka.settings import Settings
 from guardian.serve.taking import LISTED_REFUSALS, MAX_EVENTS
@@ -130,6 +131,18 @@ def test_a_deep_event_is_refused_and_named(http: httpx.Client) -> None:
 def test_an_event_that_is_too_large_is_refused_alone(http: httpx.Client) -> None:
     answer = http.post("/v1/events", json=[request(), request(attributes={"a": "x" * 70_000})])
     assert (answer.json()["accepted"], answer.json()["refused"][0]["reason"]) == (1, "too_large")
+
+
+def test_events_as_large_and_as_many_as_may_be_reach_kafka_all(house: Running, http: httpx.Client, flag: str) -> None:
+    rest = MAX_EVENT_BYTES - len(lines(request(flag, attributes={"a": ""})))
+    largest = request(flag, attributes={"a": "x" * (rest - 2)})
+    assert http.post("/v1/events", json=[largest, largest]).json()["accepted"] == 2
+    many = lines(*(request(flag, subject=f"u-{number}") for number in range(3_000)))
+    answer = http.post("/v1/events", content=many, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.json()["accepted"] == 3_000
+    records = written(house, "telemetry", flag, 3_002)
+    assert {record.key for record in records} == {None, *(f"u-{number}".encode() for number in range(3_000))}
+    assert len({record.partition for record in records}) > 1
 
 
 def test_too_many_events_are_refused_whole(http: httpx.Client) -> None:
