@@ -49,17 +49,20 @@ class Running:
     folder: Path
 
     def is_healthy(self) -> bool:
-        """Run the health check once.
+        """Run the health check once, as long as the service runs.
 
         Raises:
             ChildProcessError: the service has ended; its last words are in the message.
         """
         if self.process.poll() is not None:
             raise ChildProcessError(f"ended with {self.process.returncode}:\n{self.said()}")
-        done = subprocess.run(
+        return self.check() == 0
+
+    def check(self) -> int:
+        """Run the health check once; return its exit code."""
+        return subprocess.run(
             self.health, cwd=self.folder, env=self.environment, capture_output=True, timeout=CHECK_WITHIN_S, check=False
-        )
-        return done.returncode == 0
+        ).returncode
 
     def said(self) -> str:
         """The end of what it printed."""
