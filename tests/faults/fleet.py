@@ -33,12 +33,7 @@ class Fleet:
         self._started = 0
         self._command = [str(Path(sys.executable).with_name("guardian")), "run", "--role", role]
         # Compiled once, not at each start: how fast Python compiles is not what is measured.
-        self._environ = {
-            **os.environ,
-            "PYTHONPYCACHEPREFIX": str(folder.parent / "compiled"),
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPATH": str(ROOT),
-        }
+        self._environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
         for name in ("bootstrap", "prefix", "partitions", "source_partitions"):
             self._environ[f"GUARDIAN_{name.upper()}"] = str(getattr(settings, name))
 
