@@ -51,6 +51,7 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
 
 def _show(sent: Sent, file: str, as_json: bool) -> None:
     """How many went where, and the first lines that did not."""
+    problems = sorted(sent.problems)
     if as_json:
         print_json(
             {
@@ -58,13 +59,11 @@ def _show(sent: Sent, file: str, as_json: bool) -> None:
                 "telemetry": sent.telemetry_count,
                 "migrations": sent.migrations_count,
                 "bad": sent.bad_count,
-                "problems": [
-                    {"file": file, "line": line, "message": message} for line, message in sorted(sent.problems)
-                ],
+                "problems": [{"file": file, "line": line, "message": message} for line, message in problems],
             }
         )
         return
-    for line, message in sorted(sent.problems):
+    for line, message in problems:
         notes().print(f"{file}:{line}: {message}", soft_wrap=True, markup=False)
     answers().print(f"sent {sent.telemetry_count:,} telemetry and {sent.migrations_count:,} migration events")
     if sent.bad_count:
