@@ -24,6 +24,7 @@ from guardian.wire.outputs import Message
 CHECK_SECONDS: Final = 1.0
 GRACE_MS: Final = 3_000
 """After a crash outputs repeat, older ones first: what heals by itself within this time is left alone."""
+MAX_VERSION: Final = 2**63 - 1
 SCAN_EVERY: Final = 15
 """Every so many checks all flags that we assert are compared, not those alone that were seen going back."""
 
@@ -77,10 +78,13 @@ class Landed:
 
 
 def read_version(value: bytes | None) -> Version | None:
-    """Return the version of a flag document, None when it has none."""
+    """Return the version of a flag document, None when it has none that guardian can have written."""
     try:
         metadata = msgspec.json.decode(value or b"", type=_Document).metadata
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    # The log has no greater numbers: a reassertion over such a version could not be written.
+    if max(metadata.epoch, metadata.version) > MAX_VERSION:
         return None
     return Version(metadata.epoch, metadata.version)
 

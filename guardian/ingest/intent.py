@@ -177,6 +177,8 @@ class Tick:
         if len(value or b"") + len(key or b"") > MAX_DEAD_BYTES:
             value, key = (value or b"")[:MAX_DEAD_BYTES], None
             headers.append(("guardian-truncated", str(len(letter.value or b"")).encode()))
+        if value is None and key is None:
+            value = b""  # Kafka takes a record of nothing at all, aiokafka does not: it would be refused for ever
         try:
             await self._producer.send_and_wait(self._dead_letters, value, key=key, headers=headers)
         except KafkaError:

@@ -28,5 +28,5 @@ def decode_payload(value: bytes | None) -> Payload:
         raise DecodeError(DecodeReason.MALFORMED_JSON, f"input record has {found}, this version reads {INPUT_FORMAT}")
     try:
         return _decoder.decode(value[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DecodeError(DecodeReason.WRONG_TYPE, f"input record: {error}") from error
