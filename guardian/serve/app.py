@@ -19,7 +19,7 @@ from guardian.serve.faults import install_faults
 from guardian.serve.health import health_routes
 from guardian.serve.ordering import ordering_routes
 from guardian.serve.page import POLICY, status_page
-from guardian.serve.reading import reading_routes
+from guardian.serve.reading import STREAMS, reading_routes
 from guardian.serve.site import Site
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -100,4 +100,5 @@ def _count(scope: Scope, status: int, took_s: float) -> None:
     route = getattr(scope.get("route"), "path", "") or "none"
     method = scope["method"] if scope["method"] in _METHODS else "other"
     metrics.REQUESTS.labels(method, route, str(status)).inc()
-    metrics.REQUEST_SECONDS.labels(route).observe(took_s)
+    if not route.startswith(STREAMS):
+        metrics.REQUEST_SECONDS.labels(route).observe(took_s)

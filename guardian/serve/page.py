@@ -118,11 +118,14 @@ def _rollout(status: RolloutStatus) -> str:
     why = f"{_tag(status.outcome, _OUTCOME_CLASS[status.outcome])} {status.reason}: {escape(status.text)}"
     run = f"attempt {state.attempt}, owner {escape(status.owner or '-')}, as of {_time(status.updated_ms)}"
     lag = "guardian is blind" if status.lag_ms < 0 else f"watermark lag {duration_text(status.lag_ms)}"
-    parts = [head, f"<p>{why}</p>", f'<p class="dim">{run}, {lag}, late {count_text(status.late_count)}</p>']
+    figures = f"{run}, {lag}, late {count_text(status.late_count)}, instances {count_text(status.live_count)}"
+    parts = [head, f"<p>{why}</p>", f'<p class="dim">{figures}</p>']
+    if status.baseline:
+        parts.append(f'<p class="dim">baseline: {escape(status.baseline)}</p>')
     if status.missing:
-        parts.append(
-            "<h3>Missing to move on</h3><ul>" + "".join(f"<li>{escape(one)}</li>" for one in status.missing) + "</ul>"
-        )
+        parts.append(f"<h3>Missing to move on</h3>{_list(status.missing)}")
+    if status.behind:
+        parts.append(f"<h3>Still serve an older version</h3>{_list(status.behind)}")
     parts.append("<h3>Ladder</h3><table>" + "".join(_step(step, status) for step in status.steps) + "</table>")
     parts += [_rules("Gates", status.gates), _rules("Triggers", status.triggers), _figures(status)]
     return f"<section>{''.join(parts)}</section>"
@@ -199,6 +202,10 @@ def _is_news(one: Decision, flag: str) -> bool:
 def _weights(one: Decision) -> str:
     before, after = weight_text(one.from_weight_bp), weight_text(one.weight_bp)
     return after if before == after else f"{before} → {after}"
+
+
+def _list(sentences: list[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in sentences) + "</ul>"
 
 
 def _row(*cells: str) -> str:

@@ -19,6 +19,8 @@ from guardian.serve.site import Site
 from guardian.serve.streams import EventStream, Stream
 
 MAX_LISTED: Final = 1_000
+STREAMS: Final = "/v1/stream/"
+"""What the paths of the streams begin with."""
 
 OfFlag = Annotated[str, Query(max_length=128, description="Only those of this flag.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LISTED, description="How many at most, the newest first.")]

@@ -62,6 +62,13 @@ def test_a_rollout_is_shown_with_its_ladder_why_it_stands_there_and_what_is_miss
         assert word in text
 
 
+def test_who_still_serves_an_older_version_is_named_and_so_is_the_baseline() -> None:
+    found = status(behind=["checkout-7f9 of checkout: 4s behind"], baseline="error_rate 0.1% (n=900)", live_count=12)
+    text = Reader(status_page(site(found))).text
+    for word in ("checkout-7f9 of checkout: 4s behind", "baseline: error_rate 0.1% (n=900)", "instances 12"):
+        assert word in text
+
+
 def test_a_page_without_rollouts_says_how_to_begin() -> None:
     assert "guardian init" in status_page(site())
 
@@ -76,6 +83,8 @@ def test_no_text_of_anybody_becomes_markup() -> None:
         owner=EVIL,
         text=EVIL,
         missing=[EVIL],
+        behind=[EVIL],
+        baseline=EVIL,
         figures={EVIL: status().figures["on"]},
         state=state(candidate=EVIL, step=EVIL),
         steps=[type(step)(EVIL, step.weight_bp, step.bake_ms, step.state) for step in status().steps],
@@ -104,7 +113,7 @@ def test_no_text_of_anybody_becomes_markup() -> None:
         *("span", "ul", "li", "a", "progress", "code"),
     }
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
-    assert reader.text.count(EVIL) >= 8
+    assert reader.text.count(EVIL) >= 10
 
 
 def test_nothing_is_loaded_and_the_style_is_the_one_that_the_policy_names() -> None:
