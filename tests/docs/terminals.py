@@ -68,7 +68,12 @@ class Terminal:
         before = len(self.printed)
         self._busy = True
         self._type(f"{{\n{command}\n}} </dev/null")
-        await eventually(lambda: expected.search(self.printed[before:]), within=COMMAND_WITHIN_S)
+
+        def shown() -> bool:
+            assert expected.search(self.printed[before:]), f"so far it printed\n{self.printed[before:]}"
+            return True
+
+        await eventually(shown, within=COMMAND_WITHIN_S)
 
     async def press_ctrl_c(self) -> None:
         """End the command in front, and wait until the shell takes the next one."""

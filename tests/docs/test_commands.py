@@ -35,8 +35,9 @@ class Reader:
         (self._work / "examples").symlink_to(ROOT / "examples")
         self._ports = {port: str(free_port()) for port in page.ports}
         self._terminals: dict[str, Terminal] = {}
-        # Another guardian on this machine has the usual port of serve.
-        self._environment = {"GUARDIAN_SERVE_PORT": str(free_port()), "GUARDIAN_STATE_DIR": str(folder / "state")}
+        # Another guardian on this machine may have the usual port of serve.
+        serve = self._ports.setdefault("8620", str(free_port()))
+        self._environment = {"GUARDIAN_SERVE_PORT": serve, "GUARDIAN_STATE_DIR": str(folder / "state")}
 
     async def follow(self) -> None:
         """Do everything that the page says."""
