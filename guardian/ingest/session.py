@@ -249,10 +249,12 @@ class Session:
         if self._marks is not None and not self._marks.done():
             return
         self._marked_at = now_s
+        expected = {topic: len(self._consumer.partitions_for_topic(topic) or ()) for topic in self._plan.sources}
+        if not all(expected.values()):
+            return  # a topic that metadata does not know yet is expected all the same: better blind than wrong
         marks = [self._mark(lane, self._plan.disorder_ms) for lane in self._lanes.values()]
         for mark in marks:
             metrics.show_mark(mark)
-        expected = {topic: len(self._consumer.partitions_for_topic(topic) or ()) for topic in self._plan.sources}
         value = encode_payload(watermarks(self._plan.process, marks, expected, self._plan.disorder_ms))
         self._marks = asyncio.create_task(self._send_marks(value))
 
