@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -53,21 +53,26 @@ async def run_serve(settings: Settings, *, stop: asyncio.Event, listening: Calla
     try:
         await asyncio.wait({*duties, serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # Step 1: the streams, or the server would wait for them.
-        site.hub.close()
-        # Step 2: the server, which answers what is under way and therefore needs Kafka still.
-        server.should_exit = True
-        await asyncio.gather(serving, return_exceptions=True)
-        # Step 3: what speaks to Kafka; a client whose broker is away may hang in its farewell.
-        for task in (*duties, waiting):
-            task.cancel()
-        _, late = await asyncio.wait({*duties, waiting}, timeout=END_WITHIN_S)
-        for task in late:
-            task.cancel()
+        await _end(site, server, serving, {*duties, waiting})
         door.close()
     for task in (*duties, serving):
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+
+async def _end(site: Site, server: uvicorn.Server, serving: asyncio.Task[None], others: set[asyncio.Task[Any]]) -> None:
+    """End everything in the order in which each needs the next."""
+    # Step 1: the streams, or the server would wait for them.
+    site.hub.close()
+    # Step 2: the server, which answers what is under way and therefore needs Kafka still.
+    server.should_exit = True
+    await asyncio.gather(serving, return_exceptions=True)
+    # Step 3: what speaks to Kafka; a client whose broker is away may hang in its farewell.
+    for task in others:
+        task.cancel()
+    _, late = await asyncio.wait(others, timeout=END_WITHIN_S)
+    for task in late:
+        task.cancel()
 
 
 class _Server(uvicorn.Server):
