@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,8 @@ from guardian.errors import TransportError
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.settings import Settings
 
+_log = logging.getLogger("guardian.kafka")
+
 Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
 
 REQUEST_TIMEOUT_MS: Final = 20_000
@@ -24,6 +27,9 @@ EMBEDDED_FETCH_WAIT_MS: Final = 20
 """The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
 READ_WITHIN_S: Final = 30.0
 """How long reading a compacted topic to its end may stand still before it is given up."""
+STOP_WITHIN_S: Final = 10.0
+"""How long a client may take to end: a producer flushes first, and its broker may be away."""
+_CLOSE_WITHIN_S: Final = 1.0
 _POLL_MS: Final = 200
 
 _REFUSED = (
@@ -152,20 +158,59 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
     Raises:
         TransportError: it could not be started. What goes wrong inside the block is raised as it is.
     """
-    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
     try:
         await client.start()
     except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
-        await stop()
+        await _leave(client)
         raise transport_error(error, settings) from error
     except asyncio.CancelledError:
         # Whoever lost patience in the middle of a start must not leave connections behind.
-        await stop()
+        await _leave(client)
         raise
     try:
         yield client
     finally:
-        await stop()
+        await _leave(client)
+
+
+async def _leave(client: Client) -> None:
+    """End a client, whatever state it and its broker are in; raises nothing but a cancellation of the caller's own.
+
+    aiokafka 0.14 lets CancelledError out of `stop` when one of its own tasks was waiting to try again, which ended the
+    caller for good; and a producer flushes for as long as its broker is away. So each step is a task of its own, with a
+    limit.
+    """
+    # Step 1: as aiokafka means it: flush, leave the group, close.
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    if await _ended(stop(), STOP_WITHIN_S):
+        return
+    # Step 2: it did not end by itself. First the connections, so that nothing waits for an answer any more.
+    inner = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    await _ended(inner.close(), _CLOSE_WITHIN_S)
+    if isinstance(client, AIOKafkaProducer):
+        # Step 3: then the task that sends, and whoever waits for what it did not send.
+        await _ended(client._sender.close(), _CLOSE_WITHIN_S)
+        client._message_accumulator.fail_all(kafka_errors.KafkaConnectionError("the producer was closed"))
+
+
+async def _ended(closing: Coroutine[Any, Any, None], within_s: float) -> bool:
+    """Whether a way to close something was gone to its end within the limit."""
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+    finally:
+        # Also when the caller is cancelled meanwhile: nothing of it goes on.
+        task.cancel()
+        task.add_done_callback(_looked_at)
+    if not task.done():
+        await asyncio.wait({task}, timeout=_CLOSE_WITHIN_S)
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """A close that failed is logged; unlooked at, it would be reported as an exception that was never retrieved."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("a client did not close cleanly: %r", error)
 
 
 async def follow(
