@@ -16,7 +16,7 @@ from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule, Unit
 from guardian.core.state import RolloutState
 from guardian.core.text import count_text, duration_text
 from guardian.core.windows import Series, Tally
-from guardian.core.words import WEIGHT_FULL_BP, Reason
+from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
 
 EVER_MS: Final = 1 << 62
 
@@ -44,7 +44,8 @@ def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int)
 def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
     """Return a count on all that has arrived, what lies ahead of `at_ms` too."""
     start_ms = at_ms - rule.over_ms
-    return find(rule.metric, state.series.window(start_ms, EVER_MS, latency=False), start_ms, at_ms)
+    tally = state.series.window(start_ms, EVER_MS, latency=False, figure=rule.metric.key)
+    return find(rule.metric, tally, start_ms, at_ms)
 
 
 # Arms
@@ -93,7 +94,8 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int) -> Fin
 def _part(series: Series, since_step: Tally, rule: Rule, start_ms: int, end_ms: int) -> Tally:
     if not end_ms:
         return since_step
-    return series.window(start_ms, end_ms, latency=rule.metric.unit is Unit.LATENCY_MS)
+    latency = rule.metric.unit is Unit.LATENCY_MS
+    return series.window(start_ms, end_ms, latency=latency, figure=rule.metric.key)
 
 
 def _doubt_control(state: RolloutState, found: Finding, needed: int) -> Finding:
@@ -129,6 +131,10 @@ def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> F
     outside = state.reported.outside.get(name) if rule.metric.key.startswith(NAMED_PREFIX) else None
     if outside is None or found.n:
         return found
+    if state.phase is Phase.ROLLED_BACK and outside.at_ms <= state.content_ms:
+        # What led to the rollback must not lead to the next one too; what is set from now on may.
+        note = "it was set before the rollback"
+        return replace(found, value=outside.value, doubt=Reason.SETTLING, note=note)
     if found.doubt not in (None, Reason.NO_DATA) and rule.against is not Against.NONE:
         return replace(found, value=outside.value)
     age = duration_text(max(0, now.log_ms - outside.at_ms) // 1_000 * 1_000)
@@ -176,7 +182,8 @@ def _excess(rule: Rule, found: Finding) -> float:
 
 def _of_service(state: RolloutState, rule: Rule, service: str, line: Line, at_ms: int) -> Finding:
     start_ms = at_ms - rule.over_ms
-    n, value = line.window(start_ms, at_ms)
+    # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
+    n, value = line.window(max(start_ms, state.content_ms), at_ms)
     found = Finding(value, n, start_ms, at_ms, service=service)
     if rule.against is Against.NONE:
         return found

@@ -40,9 +40,16 @@ def sums_of(bucket: Bucket, tracked: Collection[str]) -> Sums:
     return found
 
 
-def added(parts: Iterable[Sums]) -> Sums:
-    """Return the sum of any number of parts."""
+def added(parts: Iterable[Sums], only: str | None = None) -> Sums:
+    """Return the sum of any number of parts.
+
+    Args:
+        only: the one name that is wanted; None for all.
+    """
     total: Sums = {}
+    if only is not None:
+        found = [part[only] for part in parts if only in part]
+        return {only: [sum(n for n, _ in found), sum(amount for _, amount in found)]} if found else {}
     for part in parts:
         for name, (n, amount) in part.items():
             mine = total.get(name)

@@ -22,6 +22,8 @@ LEAD_S: Final = 60
 """Beyond so much ahead of the watermark, buckets grow coarse as if it had followed: a silent source holds it back."""
 MAX_BIN_ENTRIES: Final = 80_000
 """Latency bins in all buckets of a rollout; beyond it buckets grow coarse sooner, so that a snapshot stays small."""
+SUM_ENTRIES: Final = 4
+"""A named figure takes as much room in a snapshot as so many latency bins."""
 MAX_PRESSURE: Final = 7
 
 OUTCOMES: Final = ("ok", "error", "timeout", "crash", "hang")
@@ -144,7 +146,7 @@ class Series(Struct):
     def roll(self, watermark_s: int) -> None:
         """Fold what has grown old into the coarser tiers, and drop what no rule looks back to."""
         self._fold(watermark_s)
-        while self.pressure < MAX_PRESSURE and self._bin_entries() > self.max_bins:
+        while self.pressure < MAX_PRESSURE and self._entries() > self.max_bins:
             self.pressure += 1
             self._fold(watermark_s)
 
@@ -169,10 +171,11 @@ class Series(Struct):
                 width_s *= 2
         return width_s
 
-    def _bin_entries(self) -> int:
-        return sum(len(tally.bins) for tier in self.tiers for tally in tier.values())
+    def _entries(self) -> int:
+        """How much room the buckets take, in latency bins."""
+        return sum(len(tally.bins) + SUM_ENTRIES * len(tally.sums) for tier in self.tiers for tally in tier.values())
 
-    def window(self, start_ms: int, end_ms: int, *, latency: bool = True) -> Tally:
+    def window(self, start_ms: int, end_ms: int, *, latency: bool = True, figure: str | None = None) -> Tally:
         """Return the sum of the buckets that begin in [start_ms, end_ms) of event time.
 
         A coarse bucket that begins before the window but reaches into it is left out;
@@ -180,6 +183,7 @@ class Series(Struct):
 
         Args:
             latency: False leaves the histogram out, which is most of the work.
+            figure: the only named figure that is wanted, empty for none; None for all.
         """
         taken = [
             tally for tier in self.tiers for start, tally in tier.items() if start_ms <= start * 1_000 < end_ms
@@ -189,7 +193,7 @@ class Series(Struct):
             sum([tally.latency_n for tally in taken]),
             sum([tally.latency_sum_us for tally in taken]),
             sum_of([tally.bins for tally in taken]) if latency else NO_BINS,
-            added([tally.sums for tally in taken]),
+            {} if figure == "" else added([tally.sums for tally in taken], figure),
         )
 
     @property

@@ -13,12 +13,12 @@ from guardian.core.outputs import Decision, Verdict
 from guardian.core.rollout import Gate, RolloutSpec, Trigger
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, pack, unpack
 from guardian.core.state import RolloutState
-from guardian.core.windows import MAX_BIN_ENTRIES
+from guardian.core.windows import MAX_BIN_ENTRIES, Tally
 from guardian.core.words import Action
 from guardian.spec.rule_checks import Use
 from guardian.spec.rules import parse_rule
 from tests.core.figures import arms, cell, pass_s, shown, watching
-from tests.core.scenes import Scene, bucket, spec, step
+from tests.core.scenes import T0, Scene, bucket, spec, step
 
 LONG = (step("half", 5_000, bake_s=3_600), step("full", 10_000, bake_s=3_600))
 GOOD = {"ok": 100}
@@ -374,6 +374,20 @@ def test_four_series_of_absurdly_spread_latencies_stay_below_the_bound_of_a_snap
     series = [state.series, *state.arms.series.values(), state.past]
     bins = sum(len(tally.bins) for each in series for tier in each.tiers for tally in tier.values())
     assert bins <= 1.1 * MAX_BIN_ENTRIES, "a series may grow by 32 seconds before it is looked at again"
+    assert len(pack(state)) <= MAX_SNAPSHOT_BYTES
+
+
+def test_many_figures_of_ones_own_stay_below_the_bound_of_a_snapshot() -> None:
+    names = [f"metric:a.figure.of.the.application.{number}" for number in range(60)]
+    scene = draft(watching("p99_latency > 2x baseline over 7d"), watching("p95_latency > 2x control", name="c"))
+    state = scene.state()
+    assert state.arms is not None
+    assert state.past is not None
+    for series in (state.series, *state.arms.series.values(), state.past):
+        for number in range(2_000):
+            second = T0 // 1_000 + number * (1 if number > 1_900 else 300)
+            sums = {name: [1.0, (number * 0.37 + len(name)) ** 1.7 % 1] for name in names}
+            series.add(second, Tally([1, 0, 0, 0, 0], sums=sums), second)
     assert len(pack(state)) <= MAX_SNAPSHOT_BYTES
 
 

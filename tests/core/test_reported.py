@@ -140,6 +140,22 @@ def test_a_figure_from_outside_stands_until_it_is_replaced_and_shows_its_age() -
     assert scene.rollbacks()[-1].text == "it: satisfaction 3.9 < 4 for 10s (set by ann 11s ago)"
 
 
+def test_a_figure_that_led_to_a_rollback_does_not_lead_to_the_next_one() -> None:
+    rule = watching("metric satisfaction < 4", Action.ROLLBACK)
+    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(rule,)))
+    pass_s(scene, 2)
+    scene.command("promote")
+    scene.command("metric", name="satisfaction", value=3.9)
+    pass_s(scene, 30)
+    assert scene.where == "rolled_back a 500"
+    verdict = scene.state().watches["it"].verdict
+    assert verdict is not None
+    assert verdict.text == "satisfaction 3.9: it was set before the rollback"
+    scene.command("metric", name="satisfaction", value=3.8)
+    pass_s(scene, 3)
+    assert scene.where == "rolled_back - 0"
+
+
 def test_what_events_measure_goes_before_what_was_set() -> None:
     scene = Scene(declared(watching("metric satisfaction < 4", min_samples=2)))
     pass_s(scene, 2)

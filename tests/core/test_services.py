@@ -106,6 +106,21 @@ def test_gauge_events_are_gauges_too_and_have_any_name() -> None:
     assert list(gauges.lines) == ["queue_depth"], "what no rule looks at is not kept"
 
 
+def test_after_a_rollback_only_what_comes_since_leads_to_the_next_one() -> None:
+    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(watching("cpu > 80%", Action.ROLLBACK),)))
+    minutes(scene, 2, shop={"cpu_pct": 20.0})
+    scene.command("promote")
+    for _ in range(12):
+        if scene.where == "progressing half 5000":
+            pass_s(scene, 10)
+            beat(scene, "shop/1", cpu_pct=95.0)
+    assert scene.where == "rolled_back a 500"
+    minutes(scene, 10, shop={"cpu_pct": 20.0})
+    assert scene.where == "rolled_back a 500"
+    minutes(scene, 3, shop={"cpu_pct": 95.0})
+    assert scene.where == "rolled_back - 0"
+
+
 def test_no_flag_change_empties_gauges() -> None:
     scene = Scene(declared(watching("memory usage growing 10%/30m")))
     minutes(scene, 20, shop={"memory_bytes": 400 * MB})
