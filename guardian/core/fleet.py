@@ -129,11 +129,16 @@ def name_of(key: str) -> str:
 
 
 def hear(heard: Heard, key: str, at_ms: int) -> bool:
-    """Take note of a heartbeat; false when there are too many instances to take note of one more."""
-    if key not in heard and len(heard) >= MAX_HEARD:
-        for gone in [other for other, last_ms in heard.items() if last_ms < at_ms - GONE_MS]:
-            del heard[gone]
-        if len(heard) >= MAX_HEARD:
+    """Take note of a heartbeat; false when there are too many instances to take note of one more.
+
+    `heard` is kept in the order in which instances were last heard of. So who is gone stands in front, and a flood of
+    newcomers costs one look each: a search through all of them would hold up every decision.
+    """
+    last_ms = heard.pop(key, None)
+    if last_ms is None and len(heard) >= MAX_HEARD:
+        oldest = next(iter(heard))
+        if heard[oldest] >= at_ms - GONE_MS:
             return False
-    heard[key] = max(heard.get(key, 0), at_ms)
+        del heard[oldest]
+    heard[key] = max(last_ms or 0, at_ms)
     return True
