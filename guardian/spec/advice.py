@@ -8,6 +8,7 @@ from guardian.core.rollout import Against, Op, Origin, RolloutSpec, Rule, Step, 
 from guardian.core.text import count_text, duration_text, rate_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.errors import Problem
+from guardian.spec.overrides import means_something_else, override_name
 from guardian.spec.rules import comparison_text
 
 ASSUMED_REQUESTS_PER_SECOND: Final = 10
@@ -26,7 +27,7 @@ def advice(spec: RolloutSpec) -> list[Problem]:
     Returns:
         one entry per thing, in the order of the spec; empty when there is nothing to say.
     """
-    found = _about_values(spec)
+    found = _about_values(spec) + _about_override(spec)
     for i, step in enumerate(spec.steps):
         found += _about_step(step, f"steps[{i}]", is_last=i == len(spec.steps) - 1)
         for j, trigger in enumerate(step.triggers):
@@ -51,6 +52,14 @@ def _about_values(spec: RolloutSpec) -> list[Problem]:
         return []
     message = f"the application is given the text {words[0]!r}, not a truth value"
     return [Problem("variants.values", message, "write `true` and `false` if the flag is a boolean")]
+
+
+def _about_override(spec: RolloutSpec) -> list[Problem]:
+    name = override_name(spec.flag, spec.env_prefix)
+    if not means_something_else(name):
+        return []
+    message = f"the environment variable {name} overrides this flag, and hosts have it for other reasons"
+    return [Problem("env_prefix", message, "give a prefix of your own: `env_prefix: SHOP`")]
 
 
 def _about_watch(spec: RolloutSpec) -> list[Problem]:
