@@ -119,6 +119,34 @@ def test_what_is_legal_but_unwise_is_said(was: str, becomes: str, said: str) -> 
     assert any(line.startswith(said) for line in told(text)), told(text)
 
 
+LEARNED = """
+flag: a
+steps:
+  - {weight: 5%, bake: 1h, gates: [error_rate < 1%]}
+  - {weight: 100%, bake: 1d, gates: [error_rate < 1%, p95_latency < 1.1x control]}
+triggers: [error_rate > 5% for 5 minutes, crash_count > 0 per step, p99_latency > 2x baseline]
+"""
+
+
+def test_a_baseline_that_nothing_learns_is_said_and_a_first_step_at_zero_proposed() -> None:
+    said = advice(spec_of(LEARNED))
+    assert [problem.path for problem in said] == ["triggers", "steps[1].gates[1]"]
+    assert "`{weight: 0%, bake: 30m}`" in said[0].fix
+    assert "`baseline: {NAME: FIGURE}`" in said[0].fix
+    assert said[1].message == "at 100% there is no control to compare with: this gate never passes"
+    learned = LEARNED.replace("steps:\n", "steps:\n  - {weight: 0%, bake: 30m}\n").replace(
+        ", p95_latency < 1.1x control", ""
+    )
+    assert told(learned) == []
+    declared = LEARNED.replace("steps:\n", "baseline: {p99_latency: 180ms}\nsteps:\n")
+    assert told(declared) == [f"steps[1].gates[1]: {said[1].message}"]
+
+
+def test_a_declared_figure_that_no_rule_looks_at_is_said() -> None:
+    text = CALM.replace("flag: a", "flag: a\nbaseline: {memory: 800MB}")
+    assert told(text) == ["baseline.memory: a baseline of memory is declared, but no rule compares with it"]
+
+
 def test_a_trigger_that_only_tells_takes_nothing_back() -> None:
     text = "flag: a\nstrategy: canary\ntriggers: [{when: error_rate > 5%, do: notify}, request_count > 5 per step]\n"
     assert any("no trigger takes a failing candidate back" in line for line in told(text))
@@ -181,6 +209,42 @@ def test_every_step_and_trigger_is_told(path: Path) -> None:
 
 def test_a_rule_is_told_in_plain_words() -> None:
     assert rule_meaning(parse_rule("crashes >= 3 per hour", Use.TRIGGER)) == "crash count of the last 1h is at least 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("p95_latency > 1.05x control", "p95 latency of the last 1m is above 1.05x control's at the same time"),
+        ("p99_latency > 2x baseline for 10m", "p99 latency of the last 1m is above 2x the baseline, throughout 10m"),
+        ("memory growing 10%/hour", "memory of any service of the last 5m has grown by 10% or more in 1h"),
+        ("silent for 2m", "a service that has sent heartbeats is silent for 2m"),
+        ("metric Net_Score < 4", "Net_Score of the last 1m is below 4"),
+        ("critical bug reported", "bug count since the step began is above 0"),
+    ],
+)
+def test_a_comparison_is_told_in_plain_words(text: str, meaning: str) -> None:
+    assert rule_meaning(parse_rule(text, Use.TRIGGER)) == meaning
+
+
+def test_a_spec_says_where_its_baseline_comes_from() -> None:
+    text = LEARNED.replace("p99_latency > 2x baseline", "p99_latency > 2x baseline, memory > 2x baseline")
+    lines = describe(
+        spec_of(text.replace("flag: a", "flag: a\nbaseline: {memory: 800MB}\nbaseline_window: 6h"))
+    ).splitlines()
+    assert "The baseline is declared: memory 800MB." in lines
+    frozen = "is what control and the services did in up to 6h before the first step above 0%."
+    assert f"The baseline of p99_latency {frozen}" in lines
+
+
+def test_what_the_template_shows_as_comments_is_valid() -> None:
+    text = render_template("a")
+    shown = re.findall(r"^#  (- .*?)(?: +#.*)?$", text, re.M)
+    assert len(shown) >= 10
+    live = text.replace("\nrollback:\n", "\n" + "".join(f"  {line}\n" for line in shown) + "\nrollback:\n")
+    live = live.replace("# baseline: {", "baseline: {")
+    before, after = spec_of(text), spec_of(live)
+    assert len(after.triggers) == len(before.triggers) + len(shown)
+    assert after.baseline == {"p99_latency": 180.0, "memory": 800e6}
 
 
 # The page
