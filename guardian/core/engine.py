@@ -255,7 +255,8 @@ class Engine:
         fields: dict[str, Any] = {name: getattr(cause, name) for name in Cause.__struct_fields__}
         fields["evidence"] = Evidence(partition=now.partition, offset=now.offset)
         return Decision(
-            id=f"{flag}/0/{now.offset}/{cause.command_id}",
+            # Every partition answers a command for all, and two of them may do so at the same offset.
+            id=f"{flag}/0/{now.partition}.{now.offset}/{cause.command_id}",
             flag=flag,
             attempt=0,
             at_ms=now.log_ms,

@@ -8,10 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from guardian.core.commands import COMMANDS, FOR_ALL
+from guardian.core.engine import Engine
+from guardian.core.inputs import Batch, Command, Record
 from guardian.core.outputs import Decision, FlagChange
 from guardian.core.rollout import RolloutSpec, Variants
 from guardian.core.words import Action, Outcome, Phase
-from tests.core.scenes import FLAG, LADDER, WAIT, Scene, above, below, document_of, gate, spec, step, trigger
+from tests.core import scenes
+from tests.core.scenes import FLAG, LADDER, WAIT, Scene, above, below, document_of, gate, parse, spec, step, trigger
 
 CRASH = trigger(above("crash_count", 0, over_s=0))
 DECLARED = spec(triggers=(CRASH,))
@@ -301,6 +304,13 @@ def test_a_command_for_all_reaches_every_flag_and_is_answered_for_each_and_once_
     answers = [said for said in scene.said[seen:] if isinstance(said, Decision)]
     assert [answer.flag for answer in answers] == ["a", "b", "c", "*"]
     assert answers[-1].text == f"{command} for 3 flags of partition 0"
+
+
+def test_partitions_answer_a_command_for_all_under_different_ids_also_at_the_same_offset() -> None:
+    command = Command("c-1", "pause", "*", scenes.ANN)
+    record = Record(0, scenes.T0, Batch(scenes.COMMANDS, 0, 1, commands=[command]))
+    said = [output for number in range(3) for output in Engine(number, parse).fold(record)]
+    assert len({output.id for output in said if isinstance(output, Decision)}) == 3
 
 
 def test_killing_all_kills_all() -> None:
