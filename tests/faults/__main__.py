@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,8 @@ nothing new (ingest: new ranges in the log; decide: its statuses, which come onc
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
     given = _words().parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends this must not leave its processes behind
+        signal.signal(number, signal.default_int_handler)
     logging.disable(logging.CRITICAL)  # the clients of this process complain about a broker that we took away ourselves
     names = given.only.split(",") if given.only else list(FAULTS)
     if unknown := [name for name in names if name not in FAULTS]:

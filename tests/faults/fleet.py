@@ -28,6 +28,7 @@ class Fleet:
     def __init__(self, role: str, settings: Settings, folder: Path) -> None:
         self.role = role
         self.running: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[int, Path] = {}
         self.problems: list[str] = []
         self._folder = folder
         self._started = 0
@@ -40,8 +41,15 @@ class Fleet:
     def start(self) -> None:
         """Start one more process."""
         self._started += 1
-        with (self._folder / f"{self.role}-{self._started}.log").open("ab") as log:
-            self.running.append(subprocess.Popen(self._command, cwd=ROOT, env=self._environ, stdout=log, stderr=log))
+        path = self._folder / f"{self.role}-{self._started}.log"
+        with path.open("ab") as log:
+            process = subprocess.Popen(self._command, cwd=ROOT, env=self._environ, stdout=log, stderr=log)
+        self.running.append(process)
+        self._logs[process.pid] = path
+
+    def is_up(self, process: subprocess.Popen[bytes]) -> bool:
+        """Return whether a process has come so far that it says so; before that Python itself ends at SIGTERM."""
+        return b"role=" in self._logs[process.pid].read_bytes()
 
     def any(self, chance: random.Random) -> subprocess.Popen[bytes]:
         """Return one of those that run."""
@@ -87,5 +95,5 @@ class Fleet:
             process.wait()
             self.problems.append(f"a process of {self.role} did not end within {END_WITHIN_S:.0f} s of SIGTERM")
             return
-        if code:
+        if code and (code != -signal.SIGTERM or self.is_up(process)):
             self.problems.append(f"a process of {self.role} ended with exit code {code} after SIGTERM")

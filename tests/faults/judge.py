@@ -13,6 +13,7 @@ from guardian.core.outputs import Decision, RolloutStatus
 from guardian.kafka.settings import Settings
 from guardian.wire.commands import decode_command
 from guardian.wire.outputs import decode_decision, decode_status
+from tests.faults.load import FLAGS
 from tests.faults.topics import Records, read_all
 from tests.ingest.log import Applied
 
@@ -28,7 +29,8 @@ class Sent:
 
     Args:
         counts: events by (flag, `variant:outcome` or `variant:migration type`).
-        answers: how often each command must be answered, by its id: once per record, `*` by every partition.
+        answers: how often each command must be answered, by its id: once per record, one for all by each flag and by
+            each partition.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -70,7 +72,7 @@ async def read_sent(settings: Settings) -> Sent:
         sent.counts[event["component"].removeprefix("component-of-"), f"on:{event['event_type']}"] += 1
     for record in topics["commands"]:
         command = decode_command(record.value)
-        sent.answers[command.id] += settings.partitions if command.flag == NO_FLAG else 1
+        sent.answers[command.id] += len(FLAGS) + settings.partitions if command.flag == NO_FLAG else 1
     return sent
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from guardian.kafka.apache import ApacheKafka
+from tests.eventually import eventually
 from tests.faults.fleet import Fleet
 
 FROZEN_S = (7.5, 11.0)
 """Longer than a session lasts: the group gives the partitions to others, and a zombie wakes."""
+UP_WITHIN_S = 90.0
 ROLES = ("ingest", "decide")
 
 
@@ -94,9 +96,11 @@ async def term(scene: Scene, role: str) -> None:
 
 
 async def join(scene: Scene, role: str) -> None:
-    """One more process."""
+    """One more process; it is up before anything else is done, and may then still be joining."""
+    fleet = scene.fleets[role]
     scene.strike(f"one more {role}", role)
-    scene.fleets[role].start()
+    fleet.start()
+    await eventually(lambda: fleet.is_up(fleet.running[-1]), UP_WITHIN_S)
 
 
 async def leave(scene: Scene, role: str) -> None:
