@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
+import time
 import timeit
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,16 @@ from openfeature.evaluation_context import EvaluationContext
 from guardian.core.outputs import FlagState
 from guardian.core.split import split_of
 from guardian.core.words import Phase, Reason
-from guardian.sdk import GuardianProvider, ProviderOptions, Served, Telemetry, TelemetryOptions
+from guardian.sdk import (
+    GuardianProvider,
+    ProviderOptions,
+    Served,
+    Telemetry,
+    TelemetryOptions,
+    configure,
+    dual_run,
+    flush_dual_runs,
+)
 from guardian.sdk.document import parse_document
 from guardian.sdk.evaluate import evaluate
 from guardian.wire.flagd import flag_document
@@ -56,6 +67,42 @@ def cost_us(call: Callable[[], object]) -> float:
     return round(min(timer.repeat(ROUNDS, number)) / number * 1e6, 3)
 
 
+RESULT = {"total": 1234.5, "currency": "EUR", "lines": [{"sku": f"s-{n}", "cents": n} for n in range(5)]}
+
+
+def dual_runs() -> dict[str, float]:
+    """What a dual run adds to a call that itself does nothing; compared calls wait for the other half, too."""
+    configure(NOWHERE)
+
+    def made(**options: object) -> Callable[..., object]:
+        return dual_run("bench", lambda user: RESULT, flag=FLAG, subject="user", **options)(lambda user: RESULT)  # type: ignore[arg-type]
+
+    out, compared = made(sample=0), made(per_second=10**9)
+    copied = made(per_second=10**9, copy=True)
+
+    def both(call: Callable[..., object]) -> None:
+        call("u-102938")
+        flush_dual_runs(10)
+
+    return {
+        "dual_run_not_compared": cost_us(lambda: out("u-102938")),
+        "dual_run_and_other_half": cost_us(lambda: both(compared)),
+        "dual_run_copy_and_other_half": cost_us(lambda: both(copied)),
+        "dual_run_request_waits": request_waits_us(compared),
+    }
+
+
+def request_waits_us(call: Callable[..., object]) -> float:
+    """The median of what a request waits in a call that is compared; the other half runs afterwards."""
+    waits = []
+    for _ in range(2_000):
+        began = time.perf_counter()
+        call("u-102938")
+        waits.append(time.perf_counter() - began)
+        flush_dual_runs(10)
+    return round(statistics.median(waits) * 1e6, 3)
+
+
 def measure(folder: Path) -> dict[str, float]:
     """Every figure, in microseconds per call."""
     snapshot = folder / "flags.json"
@@ -81,6 +128,7 @@ def measure(folder: Path) -> dict[str, float]:
         "openfeature_unknown_flag": cost_us(lambda: client.get_boolean_details("unknown", False, context)),
         "telemetry_request": cost_us(lambda: telemetry.request(served, latency_ms=12.7, subject="u-102938")),
         "telemetry_measure": cost_us(block),
+        **dual_runs(),
     }
     telemetry.close(0.1)
     api.shutdown()
@@ -99,7 +147,7 @@ def main() -> None:
         print(json.dumps({"microseconds_per_call": figures}))
         return
     for name, microseconds in figures.items():
-        print(f"{name:26} {microseconds:8.2f} µs")
+        print(f"{name:30} {microseconds:8.2f} µs")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from openfeature.evaluation_context import EvaluationContext
 from pydantic import BaseModel, Field
 
 from examples.fastapi_app.pricing import Item, new_price_cents, old_price_cents
+from examples.fastapi_app.shipping import shipping_cents
 from guardian.sdk import GuardianProvider, Telemetry
 
 FLAG = "new-pricing"
@@ -64,3 +65,9 @@ def price(cart: Cart, request: Request) -> Price:
     with telemetry.measure(details, subject=cart.customer):
         cents = new_price_cents(items) if details.value else old_price_cents(items)
     return Price(cents=cents, variant=details.variant)
+
+
+@app.post("/shipping")
+def shipping(cart: Cart) -> int:
+    """Say what shipping costs, in cents; which implementation serves is not this function's business."""
+    return shipping_cents([Item(line.sku, line.cents, line.count) for line in cart.lines], cart.customer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,20 @@ import pytest
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 
-from guardian.sdk import GuardianProvider, ProviderOptions, configure, flush_migration_events, migrations
+from guardian.sdk import (
+    GuardianProvider,
+    ProviderOptions,
+    configure,
+    dual_run,
+    flush_dual_runs,
+    flush_migration_events,
+    migrations,
+)
 from guardian.wire.events import decode_migration
 from tests.sdk.documents import FLAG, written
 
 ON, OFF = 10_000, 0
+COMPONENT = "pricing_engine"
 
 
 class KnowingProvider(GuardianProvider):
@@ -83,3 +92,25 @@ def telling(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Told]:
     yield Told(folder / "migrations.jsonl")
     if client._sink is not None:
         client._sink.close(2.0)
+
+
+def pair(old: Callable[..., Any], new: Callable[..., Any], **options: Any) -> Any:
+    return dual_run(COMPONENT, candidate=new, **{"flag": FLAG, "subject": somebody, **options})(old)
+
+
+def somebody(*args: Any, **kwargs: Any) -> str:
+    return "u-1"
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return function
+
+
+def answered(function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a call, once the other implementation is compared, too."""
+    found = function(*args)
+    assert flush_dual_runs(10)
+    return found

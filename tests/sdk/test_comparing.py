@@ -70,7 +70,7 @@ class Colour(Enum):
     RED = "red"
 
 
-class Money:
+class Money:  # noqa: PLW1641 - equal, and in no set
     def __init__(self, cents: int) -> None:
         self.cents = cents
 
@@ -266,7 +266,7 @@ def test_a_difference_stays_short_and_may_be_told_without_values() -> None:
 
 
 def test_an_equality_that_raises_is_raised_to_whoever_counts_it() -> None:
-    class Moody:
+    class Moody:  # noqa: PLW1641 - equal to nothing
         def __eq__(self, other: object) -> bool:
             raise RuntimeError("not today")
 

@@ -6,37 +6,16 @@ import asyncio
 import contextvars
 import gc
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from guardian.sdk import DualRunCounts, drain_dual_runs, dual_run
+from guardian.sdk import DualRunCounts, drain_dual_runs
 from guardian.sdk.dual_run import MAX_TASKS
-from tests.sdk.documents import FLAG
-from tests.sdk.dual import OFF, ON, KnowingProvider, Told, knowing, telling
+from tests.sdk.dual import OFF, ON, KnowingProvider, Told, pair
 
 Coroutine = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def flags() -> Iterator[KnowingProvider]:
-    with knowing() as provider:
-        yield provider
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Told]:
-    with telling(monkeypatch, tmp_path) as found:
-        yield found
-
-
-def pair(old: Coroutine, new: Coroutine, **options: Any) -> Any:
-    def somebody(*args: Any) -> str:
-        return "u-1"
-
-    return dual_run("pricing_engine", candidate=new, **{"flag": FLAG, "subject": somebody, **options})(old)
 
 
 def giving(value: Any) -> Coroutine:

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 
+from examples.fastapi_app.pricing import Item
+from examples.fastapi_app.shipping import new_shipping_cents, shipping_cents
 from guardian.kafka.admin import create_topics
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings
+from guardian.sdk import flush_dual_runs
 from guardian.spec.load import load_spec
 from guardian.wire.events import decode_telemetry
 from tests.brokers import settings_for
@@ -26,6 +30,7 @@ from tests.sdk.scenes import arrived, closed_port, guardian
 
 ROOT = Path(__file__).parents[2]
 CART = {"customer": "u-1", "lines": [{"sku": "tea", "cents": 300, "count": 3}]}
+TEN = {"customer": "u-3", "lines": [{"sku": "tea", "cents": 300, "count": 10}]}
 IMPOSSIBLE = {"customer": "u-2", "lines": [{"sku": "tea", "cents": 300, "count": -1}]}
 
 
@@ -75,6 +80,7 @@ def test_the_example_prices_by_the_flag_and_tells_how_it_went(embedded: Embedded
             await writer.write(written(version=3, weight_bp=0))
             await eventually(lambda: says(900, "off"))
             assert (await client.post("/price", json=IMPOSSIBLE)).json() == {"cents": -300, "variant": "off"}
+            assert (await client.post("/shipping", json=TEN)).json() == 490
 
     async def before() -> None:
         await create_topics(settings)
@@ -95,9 +101,22 @@ def test_the_example_prices_by_the_flag_and_tells_how_it_went(embedded: Embedded
     }  # fmt: skip
     assert {event.get("error_type") for event in requests} == {None, "ValueError"}
     assert any(event.get("kind") == "heartbeat" for event in events)
+    migrations = [orjson.loads(value) for value in asyncio.run(arrived(settings, 2, topic="migrations"))]
+    assert [(event["event_type"], event.get("difference")) for event in migrations] == [
+        ("success", None), ("dual_run", "$: 490 != 990"),
+    ]  # fmt: skip
 
 
-def test_the_example_s_spec_is_a_good_one() -> None:
-    path = ROOT / "examples" / "fastapi_app" / "new-pricing.yaml"
+def test_the_example_s_two_ways_of_shipping_differ_at_one_weight_only() -> None:
+    items = {count: [Item("tea", 300, count)] for count in range(1, 20)}
+    differ = {count for count, item in items.items() if shipping_cents(item, "u") != new_shipping_cents(item, "u")}
+    assert differ == {10}
+    assert flush_dual_runs(10)
+    assert (shipping_cents.counts.matched, shipping_cents.counts.mismatched) == (18, 1)
+
+
+@pytest.mark.parametrize("flag", ["new-pricing", "new-shipping"])
+def test_the_example_s_specs_are_good_ones(flag: str) -> None:
+    path = ROOT / "examples" / "fastapi_app" / f"{flag}.yaml"
     spec, _ = load_spec(path.read_text(encoding="utf-8"), str(path))
-    assert spec.flag == "new-pricing"
+    assert spec.flag == flag
