@@ -130,8 +130,15 @@ class Cells:
             bucket.migrations = _added(bucket.migrations, counts)
             if event.event_type == "failure" and event.error_type:
                 sign(bucket, event.error_type, 1)
+        if event.duration is not None and event.event_type != "dual_run":
+            # A bucket of migrations has no requests, so this is never mixed with their latency; decide takes it for
+            # latency only if the spec says `sources: [migrations]`.
+            duration_ms = min(event.duration * 1000, HIGHEST_MS)
+            bucket.latency_n += 1
+            bucket.latency_sum_us += round(duration_ms * 1000)
+            add_bins(bucket, bins_of(np.array([duration_ms])).tolist(), [1])
+            self.size += _BIN_BYTES
         if event.duration is not None:
-            # Beside the requests' latency, not in it: it counts there only if the spec says so.
             seconds = min(event.duration, HIGHEST_MS)
             _add_figures(bucket, "migration_duration", [1, seconds, seconds * seconds, seconds])
             self.size += _BUCKET_BYTES
