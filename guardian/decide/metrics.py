@@ -10,7 +10,7 @@ INPUTS: Final = Counter("guardian_decide_inputs", "Input records folded", ["part
 RUBBISH: Final = Counter("guardian_decide_rubbish_inputs", "Input records that could not be read", ["partition"])
 OUTPUTS: Final = Counter("guardian_decide_outputs", "Records published and acked", ["topic"])
 DROPPED: Final = Counter("guardian_decide_dropped_outputs", "Records too large for their topic", ["topic"])
-DECISIONS: Final = Counter("guardian_decide_decisions", "Decisions made")
+DECISIONS: Final = Counter("guardian_decide_decisions", "Decisions made", ["reason"])
 TICK_SECONDS: Final = Histogram(
     "guardian_decide_tick_seconds",
     "Time to fold one tick",
@@ -22,6 +22,12 @@ INPUT_LAG: Final = Gauge(
     ["partition"],
 )
 INPUT_AGE: Final = Gauge("guardian_decide_input_age_seconds", "Age of the newest record folded", ["partition"])
+WATERMARK_LAG: Final = Gauge(
+    "guardian_watermark_lag_seconds",
+    "Log time less the event time up to which the evidence is in; +Inf when guardian is blind",
+    ["partition"],
+)
+LATE: Final = Counter("guardian_decide_late_events", "Events too late for a bucket of their own", ["partition"])
 CHECKPOINT_AGE: Final = Gauge("guardian_decide_checkpoint_age_seconds", "Age of the last acked mark", ["partition"])
 REWINDS: Final = Counter("guardian_decide_rewinds", "Gaps in the delivery that were read again", ["partition"])
 JUMPS: Final = Counter("guardian_decide_jumps", "Gaps in the log itself: evidence started anew", ["partition", "why"])
@@ -31,5 +37,5 @@ RESTARTS: Final = Counter("guardian_decide_restarts", "Starts anew after an erro
 
 def forget(partition: str) -> None:
     """Stop reporting the state of a partition that is no longer ours: another process does."""
-    for gauge in (INPUT_LAG, INPUT_AGE, CHECKPOINT_AGE):
+    for gauge in (INPUT_LAG, INPUT_AGE, WATERMARK_LAG, CHECKPOINT_AGE):
         gauge.remove_by_labels({"partition": partition})

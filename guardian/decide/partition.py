@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from guardian.core.inputs import Payload, Record, Tick
-from guardian.core.outputs import FlagState, Output
+from guardian.core.outputs import FlagState, Output, RolloutStatus
 from guardian.decide import metrics
 from guardian.decide.checkpoint import (
     CHECKPOINT_INPUTS,
@@ -44,6 +44,8 @@ class Engine(Protocol):
     def capture(self) -> Captured: ...
     def mark_dirty(self, flag: str) -> None: ...
     def flags(self) -> list[FlagState]: ...
+    @property
+    def lag_ms(self) -> int: ...
 
 
 Restore = Callable[[int, tuple[int, bytes] | None, dict[str, tuple[int, bytes]]], Engine]
@@ -77,6 +79,7 @@ class Owned:
         self._saved_s = self.progress_s
         self._saved_offset = self.engine.next_offset
         self._label = str(partition)
+        self._late: dict[str, int] = {}
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self) -> int:
@@ -125,6 +128,7 @@ class Owned:
                 "report it with the record at this offset; decide does not go past it",
             ) from error
         self._publisher.publish(self.partition, outputs)
+        self._count_late(outputs)
         if isinstance(payload, Tick):
             metrics.TICK_SECONDS.observe(time.perf_counter() - began_s)
             self._observe(arrival)
@@ -225,7 +229,17 @@ class Owned:
             log.warning("input %d/%d cannot be read: %s", self.partition, arrival.offset, error)
             return None
 
+    def _count_late(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, RolloutStatus):
+                flag, count = output.state.flag, output.late_count
+                # The first status after a restart tells where to count from.
+                metrics.LATE.labels(self._label).inc(max(0, count - self._late.get(flag, count)))
+                self._late[flag] = count
+
     def _observe(self, arrival: Delivered) -> None:
+        lag_ms = self.engine.lag_ms
+        metrics.WATERMARK_LAG.labels(self._label).set(lag_ms / 1_000 if lag_ms >= 0 else float("inf"))
         metrics.INPUT_AGE.labels(self._label).set(max(0.0, time.time() - arrival.log_ms / 1_000))
         metrics.INPUT_LAG.labels(self._label).set(max(0, self.known_end - self.reader.next_offset))
 

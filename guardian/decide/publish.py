@@ -86,7 +86,7 @@ class Publisher:
         for output in outputs:
             (urgent if isinstance(output, FlagChange) else rest).append(output)
             if isinstance(output, Decision):
-                DECISIONS.inc()
+                DECISIONS.labels(output.reason.value).inc()
         for output in urgent:
             self._flags.put(encode_output(output), self._expect(partition))
         for output in rest:

@@ -22,7 +22,7 @@ RETENTION_LOST: Final = Counter(
 RECORDS: Final = Counter("guardian_ingest_records", "Input records written", ["topic"])
 RESTARTS: Final = Counter("guardian_ingest_restarts", "Fresh starts after a doubt or an absence of Kafka", ["kind"])
 STOPPED: Final = Gauge("guardian_ingest_stopped_partitions", "Source partitions that a person must look at", ["topic"])
-LAG: Final = Gauge("guardian_ingest_lag", "Messages not yet in the log", ["topic", "partition"])
+LAG: Final = Gauge("guardian_ingest_lag_records", "Messages not yet in the log", ["topic", "partition"])
 WATERMARK: Final = Gauge(
     "guardian_ingest_watermark_seconds", "Event time up to which the log is complete", ["topic", "partition"]
 )

@@ -127,3 +127,7 @@ class CountingEngine:
 
     def flags(self) -> list[FlagState]:
         return [self._state(flag, "") for flag in self.counts]
+
+    @property
+    def lag_ms(self) -> int:
+        return -1
