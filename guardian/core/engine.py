@@ -184,6 +184,11 @@ class Engine:
         """How many rollouts this partition holds."""
         return len(self._rollouts)
 
+    @property
+    def lag_ms(self) -> int:
+        """Log time less watermark; -1 when guardian is blind."""
+        return self._state.clock.lag_ms
+
     # Batches
 
     def _take_batch(self, batch: Batch, now: Instant) -> None:
