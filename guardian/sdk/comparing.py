@@ -18,6 +18,7 @@ ROUNDING: Final = 1e-9
 MAX_DIFFERENCE_CHARS: Final = 300
 _MAX_VALUE_CHARS: Final = 80
 _ABSENT: Final = Fields({}, -1)
+_PLAIN: Final = frozenset({int, float, str})
 _ANY: Final = "*"
 _PART: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]|\[(\"(?:[^\"\\]|\\.)*\")\]")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -179,7 +180,7 @@ class _Walk:
         for key, value in control.items.items():
             other = candidate.items.get(key, _ABSENT)
             # A field that was cut off on one side is not a field that is missing.
-            if not (cut and other is _ABSENT):
+            if not (self._plainly_same(value, other) or (cut and other is _ABSENT)):
                 self.visit(value, other, (*path, key))
         for key, value in candidate.items.items():
             if key not in control.items and not cut:
@@ -189,7 +190,17 @@ class _Walk:
         if control.count != candidate.count:
             self._note(path, f"{control.count} items", f"{candidate.count} items")
         for index, (value, other) in enumerate(zip(control.items, candidate.items, strict=False)):
-            self.visit(value, other, (*path, index))
+            if not self._plainly_same(value, other):
+                self.visit(value, other, (*path, index))
+
+    def _plainly_same(self, control: Any, candidate: Any) -> bool:
+        """Most values are; for them no path is made. (What is ignored must not count for the deviation: not here.)"""
+        kind = type(control)
+        if kind is not type(candidate) or kind not in _PLAIN or self._lenient or control != candidate:
+            return False
+        if kind is not str and self.deviation is None:
+            self.deviation = 0.0
+        return True
 
     def _bags(self, control: Bag, candidate: Bag, path: Path) -> None:
         if control.count != candidate.count and (control.count > len(control.items) or not candidate.items):

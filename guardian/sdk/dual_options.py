@@ -31,7 +31,8 @@ class DualRunOptions(TypedDict, total=False):
         flag: the boolean flag that says which implementation serves; by default the component's name.
         domain: OpenFeature's domain of the provider; by default the one for all.
         subject: whom the call is for: the name of a parameter, or a function of the call's arguments that returns a
-            name or an EvaluationContext. Without it OpenFeature's own context says so.
+            name or an EvaluationContext. Without it OpenFeature's own context says so; a call for nobody in particular
+            is in no share, not in 100 % either.
         fallback: when the new implementation serves and raises, ask the old one and return its result (default true).
         sample: the share of the subjects whose calls are compared, 0 to 1 (default 1). The same subject is always in
             or always out; calls for nobody in particular are spread evenly.
@@ -52,7 +53,7 @@ class DualRunOptions(TypedDict, total=False):
         compare: your own comparison of (control's result, candidate's result): true when they are the same, false or
             a text that says the difference, or AssertionError, when not.
         max_nodes: so many values of a result are compared at most (default 5,000). The picture of the served result
-            is taken in the request: about 0.2 µs per plain value.
+            is taken in the request: 0.05 µs for a number in a list to 1 µs for an object's field.
         show_values: false when results hold what must not stand in a log: a difference names its place only.
     """
 

@@ -20,6 +20,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack
 
@@ -57,8 +58,7 @@ class DualRunFunction(Protocol[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the implementation that the flag says."""
 
-    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., R_co]:
-        """Bind it, as a method."""
+    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., R_co]: ...  # a method is one, too
 
     def candidate(self, function: F, /) -> F:
         """Register the new implementation; a decorator, which leaves the function as it is."""
@@ -228,8 +228,7 @@ class _Pair:
         try:
             context = self._find_context(args, kwargs)
             call.served = Served.of(self._client.get_boolean_details(self.plan.flag_key, False, context))
-            if self._is_compared(call, subject_of(context) if self.plan.sample < 1 else ""):
-                call.compared = True
+            call.compared = self._is_compared(call, subject_of(context) if self.plan.sample < 1 else "")
             if self.plan.copy and (call.compared or call.by_candidate):
                 self._copy(call)
         except Exception as error:
@@ -346,7 +345,6 @@ class _Other:
             self._pair.reporter.late(self._call.served, self._first.took_ms)
 
     def _claim(self) -> bool:
-        try:
+        with suppress(IndexError):
             return self._open.pop()
-        except IndexError:
-            return False
+        return False
