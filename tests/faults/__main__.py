@@ -42,7 +42,7 @@ def main() -> int:
     rounds: list[Round] = []
     try:
         for name in names:
-            rounds += asyncio.run(_rounds(FAULTS[name], given.rounds, given.seed, folder))
+            asyncio.run(_play(FAULTS[name], given, folder, rounds))
     except KeyboardInterrupt:
         _say("interrupted")
     bad = [each for each in rounds if not each.verdict.good]
@@ -58,9 +58,9 @@ def main() -> int:
     return 0 if len(rounds) == given.rounds * len(names) else 1
 
 
-async def _rounds(fault: Fault, count: int, seed: int, folder: Path) -> list[Round]:
-    """Play the rounds of one fault, with a broker of its own."""
-    played = []
+async def _play(fault: Fault, given: argparse.Namespace, folder: Path, rounds: list[Round]) -> None:
+    """Play the rounds of one fault, with a broker of its own; each that is over is added to the list."""
+    count = given.rounds
     async with ApacheKafka(CACHE) as broker:
         for number in range(1, count + 1):
             place = folder / f"{fault.name}-{number}"
@@ -68,8 +68,8 @@ async def _rounds(fault: Fault, count: int, seed: int, folder: Path) -> list[Rou
             def say(text: str, number: int = number) -> None:
                 _say(f"{fault.name} {number}/{count}: {text}")
 
-            each = await Player(broker, place, f"{seed}/{fault.name}/{number}", say).play(fault, number)
-            played.append(each)
+            each = await Player(broker, place, f"{given.seed}/{fault.name}/{number}", say).play(fault, number)
+            rounds.append(each)
             pauses = ", ".join(f"{pause_s:.1f}" for pause_s in each.pauses_s)
             verdict = each.verdict
             say(
@@ -78,7 +78,6 @@ async def _rounds(fault: Fault, count: int, seed: int, folder: Path) -> list[Rou
             )
             for problem in verdict.problems:
                 say(f"  {problem}")
-    return played
 
 
 def _words() -> argparse.ArgumentParser:

@@ -23,8 +23,6 @@ PARTITIONS, SOURCE_PARTITIONS = 6, 4
 BEGIN_WITHIN_S = 90.0
 RESUME_WITHIN_S = 120.0
 DRAIN_WITHIN_S = 90.0
-OVERLAP_CHANCE = 0.25
-"""Of the next fault to strike before the work goes on after the last one."""
 
 Say = Callable[[str], None]
 
@@ -126,7 +124,7 @@ class Player:
         for at, (act, role) in enumerate(acts):
             await self._let_pass(self._chance.uniform(0.5, 4.0))
             # All that is left to chance is drawn whether it is used or not: a round can then be repeated.
-            overlaps = self._chance.random() < OVERLAP_CHANCE and at + 1 < len(acts)
+            overlaps = self._chance.random() < fault.overlap and at + 1 < len(acts)
             await act(self._scene, role)
             if not overlaps:
                 await self._resumed(watch, self._scene.struck[-1].roles, time.time())

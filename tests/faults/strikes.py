@@ -135,12 +135,14 @@ class Fault(NamedTuple):
         acts: what one round does, in this order, each to its role.
         first: how many processes of each role there are at the beginning.
         shuffled: whether the order is left to chance.
+        overlap: the chance that the next fault strikes before the work goes on after the last one.
     """
 
     name: str
     acts: tuple[tuple[Act, str], ...]
     first: int = 2
     shuffled: bool = False
+    overlap: float = 0.25
 
 
 def _of_both_roles() -> list[Fault]:
@@ -167,5 +169,10 @@ FAULTS = {
     ]
 }
 """By name, in the order of the table."""
-SHORT = Fault("short", ((kill, "ingest"), (kill, "decide"), (freeze, "decide"), (term, "ingest")), shuffled=True)
-"""What `make test` does."""
+SHORT = Fault(
+    "short",
+    ((kill, "ingest"), (kill, "decide"), (freeze, "decide"), (term, "ingest")),
+    shuffled=True,
+    overlap=1.0,
+)
+"""What `make test` does: one blow upon the other."""
