@@ -153,7 +153,9 @@ def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int) -> Findi
     silent_ms, service, keys = services[0]
     names = ", ".join(name_of(key) for key in keys[:MAX_NAMED])
     more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-    found = Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}")
+    others = [name for other_ms, name, _ in services[1 : MAX_NAMED + 1] if other_ms >= rule.limit]
+    too = f"; {', '.join(others)} too" if others else ""
+    found = Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}{too}")
     if found.start_ms <= state.content_ms and silent_ms < rule.limit:
         # Silence counts from the flag change; but who has not spoken since has not been shown to be well.
         return replace(found, doubt=Reason.SETTLING, note="no heartbeat since the flag changed")

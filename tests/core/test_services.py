@@ -165,6 +165,13 @@ def test_a_service_that_stops_sending_heartbeats_is_silent_and_named() -> None:
     assert scene.rollbacks()[-1].evidence.service == "shop"
 
 
+def test_all_services_that_are_silent_are_named() -> None:
+    scene = Scene(declared(watching("silent for 1m", Action.ROLLBACK)))
+    pass_s(scene, 20, beats=("shop/1", "cart/1", "mail/1"))
+    pass_s(scene, 70, beats=("mail/1",))
+    assert scene.rollbacks()[-1].text == "it: silence of cart 1m >= 1m (cart/1; shop too)"
+
+
 def test_one_instance_of_several_that_stops_is_no_silence() -> None:
     scene = Scene(declared(watching("silent for 1m", Action.ROLLBACK)))
     pass_s(scene, 30, beats=("shop/1", "shop/2"))
