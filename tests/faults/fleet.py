@@ -51,6 +51,11 @@ class Fleet:
         """Return whether a process has come so far that it says so; before that Python itself ends at SIGTERM."""
         return b"role=" in self._logs[process.pid].read_bytes()
 
+    @property
+    def all_up(self) -> bool:
+        """Whether every process that was started is up."""
+        return all(self.is_up(process) for process in self.running)
+
     def any(self, chance: random.Random) -> subprocess.Popen[bytes]:
         """Return one of those that run."""
         return chance.choice(self.running)

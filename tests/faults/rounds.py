@@ -125,6 +125,8 @@ class Player:
             await self._let_pass(self._chance.uniform(0.5, 4.0))
             # All that is left to chance is drawn whether it is used or not: a round can then be repeated.
             overlaps = self._chance.random() < fault.overlap and at + 1 < len(acts)
+            # Taking the last that works while its replacement starts would measure how fast Python starts.
+            await eventually(lambda: all(fleet.all_up for fleet in self._scene.fleets.values()), BEGIN_WITHIN_S)
             await act(self._scene, role)
             if not overlaps:
                 await self._resumed(watch, self._scene.struck[-1].roles, time.time())
