@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test test-fast test-kafka check bench bench-ingest bench-latency docs lock clean
+.PHONY: demo test test-fast test-kafka test-faults check bench bench-ingest bench-latency docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -18,6 +18,9 @@ test-fast: $(READY)  ## what needs no Java: core, spec, wire, embedded broker
 
 test-kafka: $(READY)  ## the suite on real Apache Kafka, fetched by Maven
 	$(BIN)/python -m pytest -m kafka $(ARGS)
+
+test-faults: $(READY)  ## every fault, three rounds each, on real Kafka: what was lost, doubled, and how long it took
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(READY)  ## style, types, and the order of the rooms
 	$(BIN)/ruff check .
