@@ -241,3 +241,20 @@ def test_both_halves_may_be_dual_runs_themselves(flags: KnowingProvider, told: T
     assert (inner.counts, outer.counts) == (
         DualRunCounts(calls=2, matched=2), DualRunCounts(calls=1, matched=1),
     )  # fmt: skip
+
+
+def test_a_call_for_nobody_is_served_by_control_also_at_a_hundred_per_cent(flags: KnowingProvider, told: Told) -> None:
+    flags.says(weight_bp=ON)
+    assert answered(pair(lambda: "old", lambda: "new", subject=None)) == "old"
+
+
+def test_calls_from_many_threads_are_all_counted(flags: KnowingProvider, told: Told) -> None:
+    price = pair(lambda: 1, lambda: 1, per_second=10**9)
+    callers = [threading.Thread(target=lambda: [price() for _ in range(200)]) for _ in range(6)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert flush_dual_runs(20)
+    assert price.counts.calls == price.counts.matched + price.counts.over_capacity == 1_200
+    assert len(told.events("dual_run")) == price.counts.matched
