@@ -28,7 +28,6 @@ class Instant(Struct):
         said: the outputs so far, in order.
         heard: when each instance of the partition was last heard of.
         fresh_ms: log time of the partition that has passed on fresh evidence; bakes count it.
-        fresh_ms: log time of the partition that has passed on fresh evidence; bakes count it.
     """
 
     partition: int
@@ -39,7 +38,6 @@ class Instant(Struct):
     lag_ms: int
     said: list[Output] = field(default_factory=list)
     heard: Heard = field(default_factory=dict)
-    fresh_ms: int = 0
     fresh_ms: int = 0
 
 

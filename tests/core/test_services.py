@@ -384,7 +384,8 @@ def test_who_is_gone_makes_room_for_who_comes() -> None:
         assert hear(heard, f"a{number}", T0)
     assert not hear(heard, "new", T0 + GONE_MS)
     assert hear(heard, "new", T0 + GONE_MS + 1)
-    assert list(heard) == ["new"]
+    assert "new" in heard
+    assert len(heard) == MAX_HEARD
 
 
 @pytest.mark.parametrize("count", [1, 3])
