@@ -94,6 +94,6 @@ def _say_effective(state: RolloutState, now: Instant, live: list[str]) -> None:
     services = sorted({name_of(key).partition("/")[0] for key in live})
     names = ", ".join(services[:MAX_NAMED]) + (f" and {len(services) - MAX_NAMED} more" if services[MAX_NAMED:] else "")
     share = "the kill switch" if state.killed else weight_text(state.weight_bp)
-    count = f"{len(live)} {'instance' if len(live) == 1 else 'instances'} of {names}"
-    text = f"{share} is in effect: {count} follow after {duration_text(took_ms)}"
+    follow = f"1 instance of {names} follows" if len(live) == 1 else f"{len(live)} instances of {names} follow"
+    text = f"{share} is in effect: {follow} after {duration_text(took_ms)}"
     decide(state, now, stand(state), Cause(Outcome.PASS, Reason.EFFECTIVE, text))
