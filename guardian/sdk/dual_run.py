@@ -1,14 +1,14 @@
 """`@dual_run`: the old and the new implementation side by side, compared, while the request waits for one of them only.
 
-@dual_run("pricing_engine", flag="new-pricing", subject="customer_id", ignore=["$.trace_id"])
-def price(cart, customer_id):           # the old implementation: control
-    ...
+    @dual_run("pricing_engine", flag="new-pricing", subject="customer_id", ignore=["$.trace_id"])
+    def price(cart, customer_id): ...       # the old implementation: control
 
-@price.candidate
-def new_price(cart, customer_id):       # the new one
-    ...
+    @price.candidate
+    def new_price(cart, customer_id): ...   # the new one
 
-price(cart, "u-1")                      # serves by the flag; the other one runs afterwards, on another thread
+    price(cart, "u-1")                      # serves by the flag; the other one runs afterwards, on another thread
+
+Both really run: see `dual_run` for what that means.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Served:
         metadata: Mapping[str, Any] = details.flag_metadata or {}
         version, assignment = metadata.get("flag_version", 0), metadata.get("assignment", "")
         # Without a provider OpenFeature calls the application's own default a variant, too.
-        is_default = details.reason == Reason.DEFAULT and not version and not assignment
+        is_default = details.reason == Reason.DEFAULT and not metadata
         return cls(
             flag=details.flag_key,
             variant="" if is_default else details.variant or "",
