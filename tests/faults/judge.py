@@ -97,7 +97,16 @@ def answered(decisions: list[ConsumerRecord], verdict: Verdict | None = None) ->
 
 async def judge(settings: Settings, sent: Sent) -> Verdict:
     """Read everything that guardian wrote, anew and from the beginning, and hold it against what was sent."""
-    topics = await read_all(settings, *OUTPUTS)
+    return hold(await read_all(settings, *OUTPUTS), sent)
+
+
+def hold(topics: Records, sent: Sent) -> Verdict:
+    """Hold what guardian wrote against what was sent.
+
+    Args:
+        topics: every topic of OUTPUTS, whole.
+        sent: what the source topics hold.
+    """
     verdict = Verdict(events=sent.counts.total() + sent.answers.total())
     found = Counter(counted(topics["rollouts"])) + answered(topics["decisions"], verdict)
     wanted = sent.counts + sent.answers
