@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -94,6 +95,7 @@ def faust(settings: Settings, goal: int, watch: Stopwatch) -> None:
         f"{settings.prefix}-faust-{os.getpid()}",
         broker=f"kafka://{settings.bootstrap}",
         store="memory://",
+        datadir=tempfile.mkdtemp(prefix="bench-faust-"),
         topic_partitions=settings.source_partitions,
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
