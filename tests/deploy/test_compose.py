@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from docs.made.metrics import names
 from guardian.kafka.apache import VERSION
 from guardian.kafka.settings import ENV_PREFIX, load_settings
 from tests.deploy.files import COMPOSE, ROOT, compose, stages
@@ -99,6 +100,13 @@ def test_every_setting_of_a_service_is_one_that_guardian_knows(name: str) -> Non
     for variable, value in given.items():
         field = variable.removeprefix(ENV_PREFIX).lower()
         assert str(getattr(settings, field)) in (value, "()"), variable
+
+
+def test_health_checks_limit_metrics_that_the_role_has() -> None:
+    for name in ("ingest", "decide"):
+        limits = [word for word in SERVICES[name]["healthcheck"]["test"] if "<" in word]
+        assert limits
+        assert {limit.partition("<")[0] for limit in limits} <= {one for one in names() if f"_{name}_" in one}
 
 
 def test_tokens_come_from_the_environment() -> None:
