@@ -190,7 +190,20 @@ async def _leave(client: Client) -> None:
     if isinstance(client, AIOKafkaProducer):
         # Step 3: then the task that sends, and whoever waits for what it did not send.
         await _ended(client._sender.close(), _CLOSE_WITHIN_S)
-        client._message_accumulator.fail_all(kafka_errors.KafkaConnectionError("the producer was closed"))
+        _give_up(client)
+
+
+def _give_up(client: AIOKafkaProducer) -> None:
+    """Tell whoever waits for a message that it was not sent; nobody waiting is no fault to be reported."""
+    messages = client._message_accumulator
+    batches = [batch for batches in messages._batches.values() for batch in batches] + list(messages._pending_batches)
+    # aiokafka takes a batch that ends out of this set; one that was to be sent again is not in it, which raises.
+    messages._pending_batches.update(batches)
+    messages.fail_all(kafka_errors.KafkaConnectionError("the producer was closed"))
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)):
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def _ended(closing: Coroutine[Any, Any, None], within_s: float) -> bool:

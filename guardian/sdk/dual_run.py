@@ -44,7 +44,6 @@ _TAKEN_OUT: Final = frozenset({Assignment.KILLED, Assignment.OVERRIDE, Assignmen
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
-
 _aside: Final = Aside()
 _tasks: Final[set[asyncio.Task[None]]] = set()
 

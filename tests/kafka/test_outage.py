@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from guardian.kafka import clients
 from guardian.kafka.clients import admin, consumer, follow, producer, running
@@ -49,7 +51,6 @@ async def losing(settings: Settings, broker: EmbeddedBroker, kind: str) -> Any:
             yield
 
 
-
 async def left(scene: Callable[[], Awaitable[None]]) -> None:
     """Run a scene as a task: it ends by itself, not cancelled, and nothing that it started goes on."""
     task = asyncio.ensure_future(scene())
@@ -71,6 +72,26 @@ def test_a_client_without_its_broker_is_left_within_a_limit_and_leaves_nothing_b
                     pass
 
             await left(scene)
+
+    asyncio.run(main())
+
+
+def test_who_waits_for_a_message_that_was_not_sent_is_told_and_nobody_else(quick: None) -> None:
+    async def main() -> None:
+        complaints: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        async with EmbeddedBroker() as broker:
+            settings = settings_for(broker, "outage")
+            async with running(producer(settings), settings) as writer:
+                topic = settings.topic("flags")
+                await writer.send_and_wait(topic, b"one", key=b"flag", partition=0)
+                await asyncio.to_thread(broker.stop)
+                waited_for = await writer.send(topic, b"two", key=b"flag", partition=0)
+                await writer.send(topic, b"three", key=b"flag", partition=1)
+            with pytest.raises(KafkaError):
+                await waited_for
+        gc.collect()
+        assert complaints == []
 
     asyncio.run(main())
 
