@@ -97,7 +97,12 @@ async def _live(settings: Settings, kind: Kind, stop: asyncio.Event) -> None:
         # Asking also makes the topics on the embedded broker; elsewhere a missing one is named.
         count = len(await doer.partitions_for(settings.topic("inputs")))
         if count != settings.partitions:
-            log.warning("%s has %d partitions, settings say %d", settings.topic("inputs"), count, settings.partitions)
+            # A flag's partition follows from this number, for life: to go on would send its evidence somewhere else.
+            raise TransportError(
+                f"{settings.topic('inputs')} has {count} partitions, the settings say {settings.partitions}",
+                "guardian topics check says what to do",
+                retriable=False,
+            )
         plan = _plan(settings, kind, rollouts, count)
         ids = await topic_ids(settings, plan.sources)
         reader = consumer(
@@ -135,6 +140,7 @@ def _plan(settings: Settings, kind: Kind, rollouts: Rollouts, partitions: int) -
         input_partitions=partitions,
         disorder_ms=settings.disorder_ms if kind == "telemetry" else None,
         new_folder=new_folder,
+        look_up_ids=lambda: topic_ids(settings, sources),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 REJOIN_S: Final = 60.0
 """How long the group may leave this member without an assignment before it starts anew."""
+IDS_S: Final = 5.0
+"""How often the source topics are looked at: one that was deleted and made again has another id."""
 _POLL_S: Final = 0.02
 _YIELDS: Final = 4
 """So many turns of the event loop until aiokafka has sent the next fetch, which Kafka then prepares while we fold."""
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
         input_partitions: how many.
         disorder_ms: the allowed disorder; None when this loop sends no watermarks.
         new_folder: what the ranges of a source partition are folded with.
+        look_up_ids: asks Kafka for the ids of the source topics by full name.
     """
 
     process: str
@@ -53,6 +56,7 @@ class Plan(NamedTuple):
     input_partitions: int
     disorder_ms: int | None
     new_folder: Callable[[TopicPartition], Callable[[], Folder]]
+    look_up_ids: Callable[[], Awaitable[dict[str, str]]]
 
 
 class Clients(NamedTuple):
@@ -76,6 +80,9 @@ class Session:
         self._generation = NO_GENERATION
         self._tick: asyncio.Task[list[Closed]] | None = None
         self._marks: asyncio.Task[None] | None = None
+        self._ids = ids
+        self._looking: asyncio.Task[dict[str, str]] | None = None
+        self._looked_at = time.monotonic()
         self._marked_at = time.monotonic()
         self._held_at = (
             time.monotonic()
@@ -95,12 +102,13 @@ class Session:
             await self._finish()
         finally:
             # Ticks are awaited, never cancelled: a cancelled commit may still be applied.
-            for task in (self._tick, self._marks):
+            for task in (self._tick, self._marks, self._looking):
                 if task is not None:
                     await asyncio.wait({task})
                     task.cancelled() or task.exception()  # looked at, so that asyncio does not complain
 
     async def _round(self) -> None:
+        self._look_at_ids_if_due()
         if self._membership.era != self._era:
             await self._begin()
             return
@@ -111,6 +119,18 @@ class Session:
             self._take(fetched)
             await self._write_if_due()
             self._say_marks_if_due()
+
+    def _look_at_ids_if_due(self) -> None:
+        """Notice a topic that was made anew under our feet: its offsets would be taken for those of the one before."""
+        now_s = time.monotonic()
+        if self._looking is None and now_s - self._looked_at >= IDS_S:
+            self._looked_at = now_s
+            self._looking = asyncio.ensure_future(self._plan.look_up_ids())
+        elif self._looking is not None and self._looking.done():
+            done, self._looking = self._looking, None
+            # When Kafka does not say, the next look does.
+            if not done.cancelled() and done.exception() is None and done.result() != self._ids:
+                raise Doubt("a source topic was made anew")
 
     async def _drop(self) -> None:
         """A revocation: forget everything accumulated; the tick in flight is awaited."""
