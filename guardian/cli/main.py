@@ -14,6 +14,7 @@ from guardian.cli.commands.apply import apply
 from guardian.cli.commands.archive import archive
 from guardian.cli.commands.bug import bug
 from guardian.cli.commands.check import check
+from guardian.cli.commands.checkpoint import checkpoint
 from guardian.cli.commands.demo import demo
 from guardian.cli.commands.dev import dev
 from guardian.cli.commands.doctor import doctor
@@ -51,7 +52,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Try": {"demo": demo, "dev": dev},
-    "Operate": {"run": run_command, "topics": topics, "doctor": doctor, "send": send},
+    "Operate": {"run": run_command, "topics": topics, "doctor": doctor, "send": send, "checkpoint": checkpoint},
     "Declare": {"init": init, "check": check, "apply": apply},
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},

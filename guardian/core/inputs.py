@@ -152,11 +152,19 @@ class Command(Struct):
 
 
 class Source(Struct, array_like=True, frozen=True):
-    """One partition of a source topic. A recreated topic has another id."""
+    """One partition of a source topic. A recreated topic has another id.
+
+    Args:
+        topic: its full name.
+        topic_id: 32 hex digits.
+        partition: which.
+        accepted: a person has looked and said that the topic of this id follows the one of this name before.
+    """
 
     topic: str
     topic_id: str
     partition: int
+    accepted: bool = False
 
 
 class Batch(Struct, array_like=True, tag="batch"):

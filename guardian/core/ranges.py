@@ -16,7 +16,7 @@ def is_next(state: PartitionState, batch: Batch, now: Instant) -> bool:
     """Return whether a batch counts, and take note of its end if it does.
 
     A range that straddles the end of what is applied, and a topic with another id than before, freeze promotions:
-    a person has to look.
+    a person has to look. When a person has, the source says so, and counts.
     """
     source = batch.source
     if not _same_topic(state, source, now):
@@ -41,9 +41,24 @@ def _same_topic(state: PartitionState, source: Source, now: Instant) -> bool:
     known = state.topic_ids.setdefault(name, source.topic_id)
     if known == source.topic_id:
         return True
+    if source.accepted:
+        _go_on(state, source, now, known)
+        return True
     text = f"{name} was recreated: its id was {known}, now it is {source.topic_id}; its batches are not applied"
     _freeze(state, now, f"recreated {name}", text)
     return False
+
+
+def _go_on(state: PartitionState, source: Source, now: Instant, known: str) -> None:
+    """A person has looked at a recreated topic: what was said of the one before it holds no longer."""
+    name = f"{source.topic}/{source.partition}"
+    state.topic_ids[name] = source.topic_id
+    before = f"{source.topic}/{known}/{source.partition}"
+    state.applied.pop(before, None)
+    for what in (f"recreated {name}", f"straddle {before}"):
+        state.frozen.pop(what, None)
+    text = f"{name} goes on with the topic of id {source.topic_id}: a person has accepted the end of {known}"
+    alert_on_guardian(now, f"accepted {name}", text)
 
 
 def _freeze(state: PartitionState, now: Instant, what: str, text: str) -> None:

@@ -42,10 +42,12 @@ class Intent(msgspec.Struct, omit_defaults=True):
     Args:
         to: where the announced range ends; 0 when none is announced.
         id: the id of the topic that the offset belongs to; a recreated topic has another.
+        accepted: a person has accepted that the topic was made anew (`guardian checkpoint reset`).
     """
 
     to: int = 0
     id: str = ""
+    accepted: bool = False
 
 
 _decode_intent: Final = msgspec.json.Decoder(Intent).decode
@@ -73,7 +75,12 @@ def read_intent(metadata: str | None, start: int) -> Intent:
 
 
 def _metadata(source: Source, to: int = 0) -> str:
-    return msgspec.json.encode(Intent(to, source.topic_id)).decode()
+    return msgspec.json.encode(Intent(to, source.topic_id, source.accepted)).decode()
+
+
+def accepted(topic_id: str) -> str:
+    """Return what stands beside an offset of a topic that was made anew, once a person has accepted that it was."""
+    return msgspec.json.encode(Intent(0, topic_id, True)).decode()
 
 
 def generation_of(consumer: AIOKafkaConsumer) -> int:

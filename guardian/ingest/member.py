@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from guardian.core.inputs import Source
 from guardian.errors import InternalError
 from guardian.ingest import metrics
-from guardian.ingest.intent import read_intent
+from guardian.ingest.intent import Intent, read_intent
 from guardian.ingest.lanes import Lane
 from guardian.ingest.ranges import Folder
 
@@ -83,7 +83,7 @@ class Places:
             offset = begins[partition] if place is None or place.offset < 0 else place.offset
             try:
                 # Step 2: a partition that does not fit what was committed stops, the others go on.
-                to = self._announced(partition, offset, ends[partition], place.metadata if place else None)
+                intent = self._announced(partition, offset, ends[partition], place.metadata if place else None)
             except InternalError as error:
                 log.critical("%s partition %d stands still: %s", partition.topic, partition.partition, error)
                 continue
@@ -92,21 +92,21 @@ class Places:
                 metrics.RETENTION_LOST.labels(partition.topic).inc(lost)
                 log.error("retention took [%d, %d) of %s before it was read", offset, begins[partition], partition)
             # Step 3: the announced range comes first, and exactly as it was announced.
-            source = Source(partition.topic, self._ids[partition.topic], partition.partition)
-            lanes[partition] = Lane(source, offset, begins[partition], to or None, new_folder(partition))
+            source = Source(partition.topic, self._ids[partition.topic], partition.partition, intent.accepted)
+            lanes[partition] = Lane(source, offset, begins[partition], intent.to or None, new_folder(partition))
         for topic in {partition.topic for partition in partitions}:
             mine = [partition for partition in partitions if partition.topic == topic]
             metrics.STOPPED.labels(topic).set(sum(partition not in lanes for partition in mine))
         return lanes
 
-    def _announced(self, partition: TopicPartition, offset: int, end: int, metadata: str | None) -> int:
+    def _announced(self, partition: TopicPartition, offset: int, end: int, metadata: str | None) -> Intent:
         intent = read_intent(metadata, offset)
         topic_id = self._ids[partition.topic]
         if intent.id and intent.id != topic_id:
             raise InternalError(f"the topic was made anew: its id was {intent.id}, now {topic_id}", _LOOK)
         if max(offset, intent.to) > end:
             raise InternalError(f"its end {end} lies before what was read, {max(offset, intent.to)}", _LOOK)
-        return intent.to
+        return intent
 
 
-_LOOK: Final = "look at what happened to the topic, then reset the group's offset for it"
+_LOOK: Final = "look at what happened to the topic, then stop ingest and accept it: guardian checkpoint reset"
