@@ -91,9 +91,11 @@ def unpack(data: bytes, kind: type[State]) -> State:
     if data[:1] != _PREFIX:
         raise InternalError(
             f"checkpoint has format {data[0] if data else 'none'}, this version reads {SNAPSHOT_FORMAT}",
-            "run the version that wrote it, or reset the checkpoint and let the log be read from its start",
+            "run the version that wrote it, or let the log be read from its start: guardian checkpoint reset decide",
         )
     try:
         return msgspec.msgpack.decode(zlib.decompress(data[1:]), type=kind)
     except (zlib.error, msgspec.MsgspecError) as error:
-        raise InternalError(f"checkpoint is damaged: {error}") from error
+        raise InternalError(
+            f"checkpoint is damaged: {error}", "let the log be read from its start: guardian checkpoint reset decide"
+        ) from error

@@ -107,7 +107,7 @@ def read_key(data: bytes) -> tuple[int, Key]:
     except (ValueError, IndexError, KeyError) as error:
         raise InternalError(
             f"the checkpoint holds a key that guardian does not write: {data[:80]!r}",
-            "nobody else may write to the checkpoint's changelog topic",
+            "nobody else may write to the checkpoint's changelog topic; guardian checkpoint reset decide clears it",
         ) from error
     return partition, Key(flag, offset)
 
@@ -150,11 +150,14 @@ def _open(value: bytes) -> _Sealed:
     try:
         sealed = msgspec.msgpack.decode(value, type=_Sealed)
     except msgspec.MsgspecError as error:
-        raise InternalError(f"the checkpoint's mark cannot be read: {error}") from error
+        raise InternalError(
+            f"the checkpoint's mark cannot be read: {error}",
+            "let the log be read from its start: guardian checkpoint reset decide",
+        ) from error
     if sealed.format != _FORMAT:
         raise InternalError(
             f"the checkpoint's mark has format {sealed.format}, this version reads {_FORMAT}",
-            "run the version that wrote it, or a later one",
+            "run the version that wrote it, or let the log be read from its start: guardian checkpoint reset decide",
         )
     return sealed
 

@@ -18,6 +18,7 @@ from faust.exceptions import FaustError, ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, StreamT, TransportT
 
+from guardian.decide.checkpoint import read_key
 from guardian.decide.port import Arrival, Bounds, Delivered, Settled
 from guardian.errors import InternalError
 from guardian.kafka.clients import transport_error
@@ -164,8 +165,12 @@ class FaustPort:
         """Faust's rebalance is over: recovery is done, the flow runs again."""
         partitions = frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._inputs)
         data = cast(dict[bytes, bytes], self._table.data)
-        for key in [key for key in data if int(key.split(b"/", 1)[0]) not in partitions]:
-            del data[key]
+        try:
+            for key in [key for key in data if read_key(key)[0] not in partitions]:
+                del data[key]
+        except InternalError as error:
+            self._arrivals.put_nowait(error)
+            return
         self._arrivals.put_nowait(Settled(partitions))
         self._life = [task for task in self._life if not task.done()] + [asyncio.create_task(self._rest_changelog())]
 
