@@ -10,7 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from click.testing import Result
+from typer.testing import CliRunner
 
+from guardian.cli.main import app
 from guardian.core.inputs import Actor, Command
 from guardian.core.outputs import Alert, RolloutStatus
 from guardian.kafka.admin import create_topics
@@ -70,7 +73,7 @@ class House:
         """Apply and start a rollout; return the version of its document."""
         await self.order(flag, "apply", spec or spec_of(flag))
         await self.order(flag, "start")
-        await eventually(lambda: self.weight(flag) == 500, within=40)
+        await eventually(lambda: self.weight(flag) == 500, within=90)
         return int(self.documents(flag)[-1]["metadata"]["version"])
 
     def documents(self, flag: str) -> list[dict[str, Any]]:
@@ -101,14 +104,28 @@ class House:
         return self.reader.of("dead-letters")
 
 
+def guardian(settings: Settings, *words: str) -> Result:
+    """Run one command of the command line in this process; from within a loop, in a thread."""
+    where = ["--bootstrap", settings.bootstrap, "--prefix", settings.prefix]
+    return CliRunner().invoke(app, [*words, *where])
+
+
 @asynccontextmanager
-async def inhabited(settings: Settings) -> AsyncIterator[House]:
-    """Run guardian for the length of the block; whatever one of its loops raises is raised at the end."""
+async def inhabited(settings: Settings, *, telemetry: bool = True, decide: bool = True) -> AsyncIterator[House]:
+    """Run guardian for the length of the block; whatever one of its loops raises is raised at the end.
+
+    Args:
+        settings: the installation.
+        telemetry: False leaves the ingest of telemetry to the test.
+        decide: False leaves decide to the test.
+    """
     await create_topics(settings)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(running(producer(settings), settings))
         reader = await stack.enter_async_context(reading(settings, *SAID))
-        await stack.enter_async_context(deciding(settings))
+        if decide:
+            await stack.enter_async_context(deciding(settings))
         await stack.enter_async_context(ingest(settings, "commands"))
-        await stack.enter_async_context(ingest(settings))
+        if telemetry:
+            await stack.enter_async_context(ingest(settings))
         yield House(settings, client, reader)
