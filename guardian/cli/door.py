@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -36,6 +36,10 @@ class Said:
     value: bytes | None
 
 
+Sayings = AsyncGenerator[Said | None, None]
+"""Records, and None once, where the past ends."""
+
+
 @dataclass
 class Answers:
     """What came back.
@@ -63,13 +67,14 @@ class Door(Protocol):
     """What a command may want of a running guardian.
 
     Every method raises TransportError when nobody answers, and GuardianError when somebody says no.
+    A generator that is not read to its end wants to be closed (`aclosing`): it holds connections.
     """
 
     async def present(self) -> Present:
         """Return the newest status of every rollout."""
         ...
 
-    def watch(self) -> AsyncIterator[Present]:
+    def watch(self) -> AsyncGenerator[Present, None]:
         """Yield the statuses as they stand, about once a second, for ever."""
         ...
 
@@ -82,7 +87,7 @@ class Door(Protocol):
         """
         ...
 
-    def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> AsyncIterator[Said | None]:
+    def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends.
 
         Args:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from guardian.cli.door import Answers, Said, Topic
+from guardian.cli.door import Answers, Said, Sayings, Topic
 from guardian.cli.reading import Newest, Present, reached, reaching, read_present
 from guardian.cli.sending import Sent, send_lines
 from guardian.core.inputs import Command
@@ -43,7 +43,7 @@ class KafkaDoor:
         """Return the newest status of every rollout."""
         return await read_present(self._settings)
 
-    async def watch(self) -> AsyncIterator[Present]:
+    async def watch(self) -> AsyncGenerator[Present, None]:
         """Yield the statuses as they stand, about once a second, for ever."""
         newest = Newest(self._settings)
         async with self._reader(["rollouts", "flags"]) as reader:
@@ -73,9 +73,7 @@ class KafkaDoor:
             await _gather(listener, gathering, wait_s)
         return Answers(given, gathering.decisions, gathering.silent)
 
-    async def follow(
-        self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0
-    ) -> AsyncIterator[Said | None]:
+    async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends."""
         # An alert's key is its own id, so its partition does not follow from the flag.
         only = partition_of(flag, self._settings.partitions) if flag and topic is not Topic.ALERTS else None

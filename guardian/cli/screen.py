@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+_WIDE = 130
 _PIPE_WIDTH = 200
 """Columns when nobody watches: a table in a pipe must not be cut at 80."""
 
@@ -21,6 +22,11 @@ def answers() -> Console:
 def notes() -> Console:
     """Return the console for progress, hints and errors (stderr)."""
     return _console(stderr=True)
+
+
+def is_wide() -> bool:
+    """Return whether a table may have all its columns on stdout."""
+    return answers().width >= _WIDE
 
 
 def print_page(page: RenderableType) -> None:

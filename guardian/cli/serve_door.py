@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 import httpx
 import msgspec
 from msgspec.structs import replace
 
-from guardian.cli.door import Answers, Said, Topic
+from guardian.cli.door import Answers, Sayings, Topic
 from guardian.cli.http_faults import fault_of, no_answer
 from guardian.cli.http_logs import Past, events
 from guardian.cli.http_sending import send_chunks
@@ -52,7 +52,7 @@ class ServeDoor:
         async with self._client() as client:
             return await self._present(client)
 
-    async def watch(self) -> AsyncIterator[Present]:
+    async def watch(self) -> AsyncGenerator[Present, None]:
         """Yield the statuses as they stand, about once a second, for ever."""
         async with self._client() as client:
             while True:
@@ -77,16 +77,15 @@ class ServeDoor:
             return Answers(sent, waited=False)
         return Answers(sent, msgspec.convert(body["decisions"], list[Decision]), body["silent"])
 
-    async def follow(
-        self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0
-    ) -> AsyncIterator[Said | None]:
+    async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends. The past is as long as serve remembers."""
         log = Past(topic, flag)
         async with self._client(_QUIET_S) as client:
             found = self._ask_again(client, log) if topic is Topic.ROLLBACKS else self._stream(client, log)
-            async for one in found:
-                if one is None or past or log.ended:
-                    yield one
+            async with aclosing(found):
+                async for one in found:
+                    if one is None or past or log.ended:
+                        yield one
 
     async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
         """Send every line that is an event; serve judges each."""
@@ -111,7 +110,7 @@ class ServeDoor:
         doubts = [f"serve is not ready: {reason}" for reason in ready.get("reasons", [])]
         return Present(found, unreadable, None, doubts)
 
-    async def _stream(self, client: httpx.AsyncClient, log: Past) -> AsyncIterator[Said | None]:
+    async def _stream(self, client: httpx.AsyncClient, log: Past) -> Sayings:
         """Listen first, then ask for what was before: nothing is missed between the two, and nothing said twice."""
         async with client.stream("GET", f"/v1/stream/{log.topic}") as reply:
             if reply.status_code != httpx.codes.OK:
@@ -128,7 +127,7 @@ class ServeDoor:
                     yield new
         raise no_answer(self._url, "the stream broke off")
 
-    async def _ask_again(self, client: httpx.AsyncClient, log: Past) -> AsyncIterator[Said | None]:
+    async def _ask_again(self, client: httpx.AsyncClient, log: Past) -> Sayings:
         """There is no stream of this: ask once a second."""
         while True:
             for said in log.take(await self._get(client, log.path, log.query)):

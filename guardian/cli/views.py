@@ -54,25 +54,27 @@ def time_text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def list_table(statuses: Iterable[RolloutStatus]) -> Table:
-    """Return every rollout in one line each."""
+def list_table(statuses: Iterable[RolloutStatus], *, wide: bool = True) -> Table:
+    """Return every rollout in one line each.
+
+    Args:
+        statuses: what is shown.
+        wide: false leaves out the columns that a narrow terminal has no room for, so that it keeps the last: why.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("FLAG", "PHASE", "STEP", "WEIGHT", "ATTEMPT", "SINCE", "OWNER", "WHY"):
+    extra = ("ATTEMPT", "SINCE", "OWNER") if wide else ()
+    for column in ("FLAG", "PHASE", "STEP", "WEIGHT", *extra, "WHY"):
         table.add_column(
-            column, justify="right" if column in ("WEIGHT", "ATTEMPT") else "left", no_wrap=column != "WHY"
+            column,
+            justify="right" if column in ("WEIGHT", "ATTEMPT") else "left",
+            no_wrap=column != "WHY",
+            overflow="fold" if column == "FLAG" else "ellipsis",
         )
     for status in statuses:
         state = status.state
-        table.add_row(
-            escape(state.flag),
-            phase_text(status),
-            escape(state.step) or "-",
-            weight_text(state.weight_bp),
-            str(state.attempt),
-            time_text(status.since_ms),
-            escape(status.owner) or "-",
-            why_text(status),
-        )
+        more = (str(state.attempt), time_text(status.since_ms), escape(status.owner) or "-") if wide else ()
+        where = (escape(state.flag), phase_text(status), escape(state.step) or "-", weight_text(state.weight_bp))
+        table.add_row(*where, *more, why_text(status))
     return table
 
 

@@ -4,41 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.servers import Server, dev
-
-SPEC = """\
-flag: {flag}
-owner: checkout-team
-variants: {{control: "off", candidate: "on", values: {{"on": true, "off": false}}}}
-steps:
-  - {{name: canary, weight: 5%, bake: 1h}}
-  - {{name: half, weight: 50%, bake: 1h}}
-  - {{name: full, weight: 100%, bake: 1h}}
-triggers:
-  - {{name: errors, when: "error_count > 5 per step", do: rollback}}
-rollback: {{to: zero, resolve: required}}
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One guardian for all tests of this module; each uses flags of its own."""
-    with dev("embedded", tmp_path_factory.mktemp("dev") / "stderr") as running:
-        yield running
-
-
-def apply(server: Server, folder: Path, flag: str, text: str = SPEC) -> Path:
-    """Apply the spec of a flag, and return its file."""
-    file = folder / f"{flag}.yaml"
-    file.write_text(text.format(flag=flag))
-    result = server.guardian("apply", str(file), "--reason", "the test", "--wait", "30s")
-    assert result.exit_code == 0, result.output
-    return file
+from tests.cli.servers import SPEC, Server, apply
 
 
 def test_a_rollout_goes_through_its_life_by_commands(server: Server, tmp_path: Path) -> None:
@@ -274,3 +244,21 @@ def test_missing_topics_are_problems_until_they_are_created(server: Server) -> N
     created = server.json("topics", "create", "--prefix", "elsewhere")
     assert "elsewhere.flags" in created["created"]
     assert server.guardian("topics", "check", "--prefix", "elsewhere").exit_code == 0
+
+
+def test_a_reported_bug_is_a_trigger_and_a_figure_is_kept(server: Server, tmp_path: Path) -> None:
+    bugs = 'triggers:\n  - {{name: bugs, when: "a critical bug is reported", do: rollback}}'
+    apply(server, tmp_path, "reported", SPEC.replace("triggers:", bugs))
+    assert server.guardian("start", "reported").exit_code == 0
+    figure = server.json("metric", "set", "reported", "csat", "4.2")["decisions"][0]
+    assert figure["reason"] == "REPORTED"
+    assert "csat set to 4.2" in figure["text"]
+    reported = server.json("bug", "reported", "--reason", "prices are wrong")["decisions"][0]
+    assert "prices are wrong" in reported["text"]
+    (back,) = server.guardian("tail", "rollbacks", "--flag", "reported", "--no-follow", "--json").stdout.splitlines()
+    assert json.loads(back)["trigger"] == "bugs"
+
+
+def test_a_figure_without_a_number_or_with_an_odd_name_is_a_usage_error(server: Server) -> None:
+    assert server.guardian("metric", "set", "x", "csat", "much").exit_code == 2
+    assert server.guardian("metric", "set", "x", "9 lives", "1").exit_code == 2

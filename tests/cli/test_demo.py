@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def check(done: subprocess.CompletedProcess[str]) -> None:
     assert result["promotions"] >= 1
     assert "KeyError" in result["first_error"]
     assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"status page: {result['status_page']}")
 
 
 def test_the_demo_ends_by_itself_after_a_real_rollback_and_says_how_long_it_took(tmp_path: Path) -> None:
@@ -57,7 +59,10 @@ def test_ctrl_c_ends_the_demo_and_its_shop_at_once(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
+    page = next(lines).split()[2]
     assert any("the shop is open" in line for line in lines)
+    with urllib.request.urlopen(page, timeout=10) as answer:
+        assert b"<title>guardian" in answer.read()
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=20)
     assert process.returncode == 0, complaints

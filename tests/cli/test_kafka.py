@@ -21,8 +21,7 @@ from guardian.kafka.apache import ApacheKafka, fetch_jars
 from guardian.kafka.clients import consumer, running
 from guardian.kafka.settings import Settings
 from tests.brokers import CACHE, settings_for
-from tests.cli.servers import GUARDIAN
-from tests.cli.test_commands import SPEC
+from tests.cli.servers import GUARDIAN, SPEC
 
 pytestmark = pytest.mark.kafka
 
@@ -54,6 +53,9 @@ def test_topics_roles_and_commands_on_a_real_kafka(kafka: ApacheKafka, tmp_path:
     assert settings.topic("inputs") in missing.stderr
     assert guardian("topics", "create", *where).exit_code == 0
     assert guardian("topics", "check", *where).exit_code == 0
+    nobody = guardian("doctor", *where)
+    assert nobody.exit_code == 1
+    assert f"nobody is in {settings.group('decide')}" in nobody.stdout
     spec = tmp_path / "real.yaml"
     spec.write_text(SPEC.format(flag="real"))
     with ExitStack() as stack:
@@ -63,6 +65,9 @@ def test_topics_roles_and_commands_on_a_real_kafka(kafka: ApacheKafka, tmp_path:
         assert applied.exit_code == 0, applied.output
         assert guardian("start", "real", *where).exit_code == 0
         assert "canary" in guardian("status", "real", *where).stdout
+        well = guardian("doctor", *where)
+        assert well.exit_code == 0, well.output
+        assert f"{settings.group('ingest')}: 1 in it" in well.stdout
         assert guardian("kill", "--all", *where).exit_code == 0
         assert guardian("rollback", "real", "--reason", "for the console", *where).exit_code == 0
         for topic, field in (

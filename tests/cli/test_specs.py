@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from guardian.cli.main import app
 from guardian.spec.changes import changes
+from tests.cli.servers import SPEC
 
 runner = CliRunner()
 
@@ -70,6 +71,20 @@ def test_check_shows_ten_errors_with_file_line_and_path(tmp_path: Path) -> None:
     for path, line in (("flag", 1), ("strategy", 3), ("colour", 4), ("steps[0].weight", 6), ("rollback.to", 12)):
         assert any(one.startswith(f"{bad}:{line}:") and f" {path}:" in one for one in lines), (path, result.stderr)
     assert "Traceback" not in result.stderr
+
+
+def test_a_spec_without_problems_is_said_in_plain_words(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(SPEC.format(flag="plain"))
+    said = runner.invoke(app, ["check", str(file)]).stdout
+    for words in (
+        "from off to on in 3 steps",
+        "1. canary: 5%, held for 1h",
+        "error count since the step began is above",
+    ):
+        assert words in said
+    (found,) = json.loads(runner.invoke(app, ["check", str(file), "--json"]).stdout)["files"]
+    assert found["meaning"] in said
 
 
 def test_check_as_json_names_every_problem(tmp_path: Path) -> None:

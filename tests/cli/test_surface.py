@@ -16,10 +16,13 @@ from guardian.cli.options import duration_s, flag_name
 EXPECTED = {
     "demo", "dev", "run", "init", "apply", "check", "list", "status", "start", "promote", "pause", "resume",
     "rollback", "kill", "unkill", "resolve", "archive", "tail", "send", "topics", "version",
+    "doctor", "explain", "bug", "metric", "checkpoint",
 }  # fmt: skip
-TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", "topics"})
+GROUPS = {"topics", "metric", "checkpoint"}
+TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
+GOES_THROUGH_SERVE = sorted(set(TALKS_TO_KAFKA) - {"run", "doctor"})
 CHANGES_A_ROLLOUT = (
-    "apply", "start", "promote", "pause", "resume", "rollback", "kill", "unkill", "resolve", "archive",
+    "apply", "start", "promote", "pause", "resume", "rollback", "kill", "unkill", "resolve", "archive", "bug",
 )  # fmt: skip
 
 runner = CliRunner()
@@ -53,7 +56,7 @@ def test_every_topics_command_has_help(command: str) -> None:
     assert "topic" in result.stdout.lower()
 
 
-@pytest.mark.parametrize("command", sorted(EXPECTED - {"topics"}))
+@pytest.mark.parametrize("command", sorted(EXPECTED - GROUPS))
 def test_every_option_and_argument_has_help(command: str) -> None:
     found = get_command(app).commands[command]  # type: ignore[attr-defined]
     for parameter in found.params:
@@ -68,6 +71,15 @@ def test_every_command_that_talks_to_kafka_takes_its_address(command: str) -> No
 @pytest.mark.parametrize("command", CHANGES_A_ROLLOUT)
 def test_every_command_that_changes_a_rollout_takes_reason_actor_and_a_wait(command: str) -> None:
     assert {"--reason", "--actor", "--wait", "--no-wait", "--json"} <= option_names(command)
+
+
+@pytest.mark.parametrize("command", GOES_THROUGH_SERVE)
+def test_every_command_about_rollouts_can_go_through_serve(command: str) -> None:
+    assert {"--server", "--token"} <= option_names(command)
+
+
+def test_the_help_says_how_the_shell_learns_to_complete() -> None:
+    assert "--install-completion" in runner.invoke(app, ["--help"]).stdout
 
 
 def test_version_as_text_and_as_json() -> None:

@@ -72,7 +72,7 @@ def test_a_rollout_without_any_evidence_yet_is_shown_without_gaps() -> None:
 
 
 def test_names_with_brackets_are_shown_as_they_are() -> None:
-    text = shown(status_page(status(owner="[red]team[/]", text="[bold]x[/]")))
+    text = shown(status_page(status(owner="[red]team[/]", missing=["[bold]x[/]"])))
     assert "[red]team[/]" in text
     assert "[bold]x[/]" in text
 
@@ -89,6 +89,24 @@ def test_the_list_has_one_line_per_rollout_with_weight_and_reason() -> None:
     assert "new-pricing" in lines[1]
     assert "25%" in lines[1]
     assert "TRIGGER_FIRED: errors: error_rate 7.3% > 5% for 5m (n=4,120)" in lines[2]
+
+
+def test_a_narrow_list_leaves_out_the_owner_and_keeps_the_reason() -> None:
+    text = shown(list_table([status()], wide=False), width=80)
+    assert "BAKING" in text
+    assert "25%" in text
+    assert "checkout-team" not in text
+
+
+def test_what_it_waits_for_is_what_is_missing_now_and_not_what_once_was() -> None:
+    text = shown(status_page(status(text="59m59s of the bake of 1h", missing=["42m of the bake of 1h"])))
+    assert "BAKING: 42m of the bake of 1h" in text
+    assert "59m59s" not in text
+
+
+def test_what_a_person_did_is_shown_in_that_persons_words() -> None:
+    started = status(outcome=Outcome.PASS, reason=Reason.STARTED, text="started by ada: go", missing=["1h of the bake"])
+    assert "STARTED: started by ada: go" in shown(status_page(started))
 
 
 def test_times_are_utc_and_none_is_a_dash() -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from guardian.cli.ports import free_port
 from guardian.cli.worker import metrics_served, run_loops
 from guardian.errors import Exit, InternalError, SettingsError, TransportError
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings
 from tests.brokers import settings_for
-from tests.cli.servers import GUARDIAN
+from tests.cli.servers import GUARDIAN, Server
 from tests.eventually import eventually
 
 
@@ -119,3 +120,32 @@ def test_run_without_its_topics_ends_with_their_names_and_the_way_out(embedded: 
     assert settings.topic("flags") in done.stderr
     assert "guardian topics create" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_replaced_by_a_free_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        other = free_port("127.0.0.1", port)
+        assert other not in (0, port)
+    assert free_port("127.0.0.1", port) == port
+
+
+def test_a_port_that_was_chosen_and_is_taken_is_a_usage_error(embedded: EmbeddedBroker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [GUARDIAN, "run", "--role", "serve", "--bootstrap", embedded.bootstrap, "--http-port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == Exit.USAGE
+    assert str(port) in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_fausts_own_life_is_no_news(server: Server) -> None:
+    said = server.errors.read_text()
+    assert "guardian.dev starting the embedded broker" in said
+    assert "[^" not in said, said

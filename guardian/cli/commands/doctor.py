@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.markup import escape
 
-from guardian.cli.doctor.broker import examine_broker, examine_topics
+from guardian.cli.doctor.broker import MISSING, examine_broker, examine_topics
 from guardian.cli.doctor.finding import Finding, Level, ok
 from guardian.cli.doctor.groups import examine_groups
 from guardian.cli.doctor.log import examine_log
@@ -42,7 +42,7 @@ async def _examine(settings: Settings) -> list[Finding]:
         return found
     topics = await examine_topics(settings)
     found += topics
-    if any("is not there" in one.text for one in topics):
+    if any(MISSING in one.text for one in topics):
         return found  # the rest would say the same again
     parts = await asyncio.gather(
         examine_groups(settings), examine_log(settings), examine_rollouts(settings, KafkaDoor(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,15 +95,16 @@ async def _read(door: Door, flag: str, wanted: str, last: int) -> tuple[RolloutS
     """The status of now, and the decisions."""
     present = await door.present()
     found = _Found(flag, wanted, last)
-    async for said in door.follow(Topic.DECISIONS, past=True, flag=flag):
-        if said is None:
-            break
-        if said.value is None or said.key != flag:
-            continue
-        try:
-            found.take(decode_decision(said.value))
-        except DecodeError as error:
-            print_warnings([f"a decision that this version cannot read: {error.message}"])
+    async with aclosing(door.follow(Topic.DECISIONS, past=True, flag=flag)) as records:
+        async for said in records:
+            if said is None:
+                break
+            if said.value is None or said.key != flag:
+                continue
+            try:
+                found.take(decode_decision(said.value))
+            except DecodeError as error:
+                print_warnings([f"a decision that this version cannot read: {error.message}"])
     found.demand(list(present.statuses))
     return present.statuses.get(flag), found
 

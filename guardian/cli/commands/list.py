@@ -8,7 +8,7 @@ import typer
 
 from guardian.cli.options import DoorOptions, Json
 from guardian.cli.reading import finish
-from guardian.cli.screen import notes, print_json, print_page, print_warnings
+from guardian.cli.screen import is_wide, notes, print_json, print_page, print_warnings
 from guardian.cli.views import list_table
 from guardian.core.words import Phase
 
@@ -24,6 +24,6 @@ def list_(where: DoorOptions, archived: Archived = False, as_json: Json = False)
         return
     print_warnings(present.warnings())
     if shown:
-        print_page(list_table(shown))
+        print_page(list_table(shown, wide=is_wide()))
     else:
         notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.text import Text
 from guardian.cli.completion import flag_names
 from guardian.cli.options import DoorOptions, Json, flag_name
 from guardian.cli.reading import Present, UnknownFlag, finish
-from guardian.cli.screen import answers, notes, print_json, print_page, print_warnings
+from guardian.cli.screen import answers, is_wide, notes, print_json, print_page, print_warnings
 from guardian.cli.views import list_table, status_line, status_page
 from guardian.core.outputs import RolloutStatus
 from guardian.core.words import Phase
@@ -51,7 +52,7 @@ def _show(present: Present, flags: list[str], as_json: bool) -> None:
     if len(flags) == 1:
         print_page(status_page(shown[0]))
     elif shown:
-        print_page(list_table(shown))
+        print_page(list_table(shown, wide=is_wide()))
     else:
         notes().print("no rollouts yet: guardian init FLAG writes a spec, guardian apply sends it")
 
@@ -69,23 +70,25 @@ def _chosen(present: Present, flags: list[str]) -> list[RolloutStatus]:
     return [found[flag] for flag in flags] or [one for one in found.values() if one.state.phase is not Phase.ARCHIVED]
 
 
-async def _watch(states: AsyncIterator[Present], flags: list[str], as_json: bool) -> None:
+async def _watch(states: AsyncGenerator[Present, None], flags: list[str], as_json: bool) -> None:
     """A screen that is always up to date; without one, or with --json, a line whenever something has changed."""
     console = answers()
-    if as_json or not console.is_terminal:
-        await _tell_changes(states, flags, as_json)
-        return
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        async for present in states:
-            live.update(_screen(present, flags), refresh=True)
+    async with aclosing(states):
+        if as_json or not console.is_terminal:
+            await _tell_changes(states, flags, as_json)
+            return
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            async for present in states:
+                live.update(_screen(present, flags), refresh=True)
 
 
 def _screen(present: Present, flags: list[str]) -> RenderableType:
     """The page of one flag or the table of several, under what must be known about it."""
     shown = _chosen(present, flags)
     notes_ = [Text(f"note: {text}", style="yellow") for text in present.warnings()]
-    page = status_page(shown[0]) if len(flags) == 1 else list_table(shown)
-    return Group(*notes_, page if shown else Text("no rollouts yet"), Text("Ctrl-C ends it", style="dim"))
+    page = status_page(shown[0]) if len(flags) == 1 else list_table(shown, wide=is_wide())
+    # On top, as a small terminal cuts off the bottom.
+    return Group(Text("Ctrl-C ends it", style="dim"), *notes_, page if shown else Text("no rollouts yet"))
 
 
 async def _tell_changes(states: AsyncIterator[Present], flags: list[str], as_json: bool) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from guardian.cli.completion import flag_names
-from guardian.cli.door import Said, Topic
+from guardian.cli.door import Said, Sayings, Topic
 from guardian.cli.options import DoorOptions, Json, flag_name, past_s
 from guardian.cli.reading import finish
 from guardian.cli.sayings import Filter, Line, line_markup, read
@@ -88,7 +89,7 @@ def tail(what: What, where: DoorOptions, wanted: Wanted, as_json: Json = False) 
     chosen = wanted.filter(what)
     shown = _Shown(what, chosen, wanted.limit, as_json=as_json)
     said = where.door().follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
-    finish(_follow(said, shown, wanted.last, wanted.follow))
+    finish(_closed(said, _follow(said, shown, wanted.last, wanted.follow)))
 
 
 class _Shown:
@@ -126,6 +127,12 @@ class _Shown:
             answers().print(line_markup(line), soft_wrap=True)
         self._left -= 1
         return self._left != 0
+
+
+async def _closed(said: Sayings, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, and give back what the records hold."""
+    async with aclosing(said):
+        await work
 
 
 async def _follow(said: AsyncIterator[Said | None], shown: _Shown, last: int | None, follow: bool) -> None:

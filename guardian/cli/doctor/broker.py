@@ -20,6 +20,7 @@ from guardian.kafka.settings import Settings
 
 CONNECT_WITHIN_S: Final = 5.0
 SLOW_MS: Final = 200.0
+MISSING: Final = "is not there"
 _LOOKS: Final = 5
 _NEEDED: Final = {
     0: "Produce",
@@ -57,7 +58,14 @@ async def examine_topics(settings: Settings) -> list[Finding]:
         return asking.findings
     if not problems:
         return [ok("topics", f"{len(TOPICS)} topics of {settings.prefix!r} are as they must be")]
-    return [Finding("topics", Level.PROBLEM, f"{one.path} {one.message}", one.fix) for one in problems]
+    missing = [one for one in problems if one.message == MISSING]
+    found = [
+        Finding("topics", Level.PROBLEM, f"{one.path} {one.message}", one.fix) for one in problems if one not in missing
+    ]
+    if missing:
+        names = ", ".join(one.path for one in missing)
+        found.insert(0, Finding("topics", Level.PROBLEM, f"{names}: {MISSING}", missing[0].fix))
+    return found
 
 
 def _split(address: str) -> tuple[str, int]:

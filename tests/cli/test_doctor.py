@@ -1,0 +1,181 @@
+"""`guardian doctor`: all is well where it is, and everything that is not has a name and a way out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import Any
+
+import pytest
+from aiokafka import errors as kafka_errors
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from guardian.cli.doctor.finding import Asking, Finding, Level
+from guardian.cli.doctor.groups import LAG_RECORDS, lag_finding
+from guardian.cli.doctor.log import clock_finding, decide_finding
+from guardian.cli.doctor.machine import examine_machine
+from guardian.cli.doctor.rollouts import rollout_findings
+from guardian.cli.main import app
+from guardian.cli.reading import Present
+from guardian.core.words import Phase
+from guardian.kafka.embedded import EmbeddedBroker
+from guardian.kafka.settings import Settings
+from tests.brokers import settings_for
+from tests.cli.samples import AT_MS, flag_state, status
+from tests.cli.servers import Server, soon
+
+CHECKS = {"versions", "namespace", "broker", "topics", "groups", "lag", "decide", "clocks", "dead letters", "rollouts"}
+
+
+def found_by(*words: str) -> list[dict[str, str]]:
+    """Return what the doctor finds."""
+    result = CliRunner().invoke(app, ["doctor", *words, "--json"])
+    told = json.loads(result.stdout)
+    assert result.exit_code == (0 if told["ok"] else 1)
+    findings: list[dict[str, str]] = told["findings"]
+    assert all(one["fix"] for one in findings if one["level"] != "ok")
+    return findings
+
+
+def test_a_guardian_that_runs_has_no_problems(server: Server) -> None:
+    soon(lambda: server.guardian("doctor").exit_code == 0)
+    text = server.guardian("doctor").stdout
+    assert "answers within" in text
+    assert {one["check"] for one in server.json("doctor")["findings"]} >= CHECKS
+
+
+def test_what_lies_among_the_dead_letters_is_told_with_its_reason(server: Server) -> None:
+    assert server.guardian("send", "-", stdin='{"ts": 1, "flag": "x", "variant": "on"}\n').exit_code == 0
+
+    def told() -> bool:
+        letters = [one for one in server.json("doctor")["findings"] if one["check"] == "dead letters"]
+        return "missing_field" in letters[0]["text"] and letters[0]["level"] == "warning"
+
+    soon(told)
+
+
+def test_missing_topics_are_one_problem_with_every_name(embedded: EmbeddedBroker) -> None:
+    settings = settings_for(embedded, "sick")
+    findings = found_by("--bootstrap", settings.bootstrap, "--prefix", settings.prefix)
+    (problem,) = [one for one in findings if one["level"] == "problem"]
+    assert settings.topic("flags") in problem["text"]
+    assert "guardian topics create" in problem["fix"]
+
+
+def test_topics_without_anybody_who_decides_are_a_problem(embedded: EmbeddedBroker) -> None:
+    settings = settings_for(embedded, "lonely")
+    where = ("--bootstrap", settings.bootstrap, "--prefix", settings.prefix)
+    assert CliRunner(env={"GUARDIAN_EMBEDDED": "true"}).invoke(app, ["topics", "create", *where]).exit_code == 0
+    levels = {one["check"]: one for one in found_by(*where) if one["level"] != "ok"}
+    assert "guardian run --role decide" in levels["decide"]["fix"]
+    assert levels["clocks"]["level"] == "warning"
+
+
+def test_a_broker_that_is_away_is_named_and_nothing_more_is_tried() -> None:
+    findings = found_by("--bootstrap", "127.0.0.1:1")
+    (problem,) = [one for one in findings if one["level"] == "problem"]
+    assert "127.0.0.1:1" in problem["text"]
+    assert {one["check"] for one in findings} == {"versions", "namespace", "broker"}
+
+
+def test_one_of_several_addresses_that_is_away_is_a_warning(embedded: EmbeddedBroker) -> None:
+    findings = found_by("--bootstrap", f"127.0.0.1:1,{embedded.bootstrap}", "--prefix", "two-ways")
+    levels = [one["level"] for one in findings if one["check"] == "broker"]
+    assert levels == ["warning", "ok"]
+
+
+def test_this_machine_is_told_by_its_versions() -> None:
+    versions, namespace = examine_machine()
+    assert "aiokafka 0." in versions.text
+    assert namespace.level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("difference_ms", "level"),
+    [(0, "ok"), (-1_900, "ok"), (2_100, "warning"), (-10_000, "warning"), (31_000, "problem"), (None, "warning")],
+)
+def test_a_clock_is_judged_by_its_difference_either_way(difference_ms: float | None, level: str) -> None:
+    finding = clock_finding(difference_ms)
+    assert finding.level == level
+    assert bool(finding.fix) == (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("beats_ms", "ends_ms", "level", "words"),
+    [
+        ({0: 99_000.0, 1: 98_000.0}, {0: 99_500}, "ok", "a beat from each of 2"),
+        ({0: 99_000.0}, {}, "problem", "ever from partitions 1"),
+        ({0: 99_000.0, 1: 70_000.0}, {}, "problem", "for 30s from partitions 1"),
+        ({0: 99_000.0, 1: 90_000.0}, {1: 106_000}, "warning", "16s behind the end of the log in partitions 1"),
+    ],
+)
+def test_decide_is_judged_by_its_beats_and_by_the_end_of_the_log(
+    beats_ms: dict[int, float], ends_ms: dict[int, int], level: str, words: str
+) -> None:
+    finding = decide_finding(beats_ms, ends_ms, 2, 100_000.0)
+    assert (finding.level, words in finding.text) == (level, True), finding
+
+
+def test_lag_is_told_by_partition_the_worst_first() -> None:
+    assert lag_finding("t", {0: 0, 1: 0}) == Finding("lag", Level.OK, "t: 0 records not counted yet in 2 partitions")
+    far = lag_finding("t", {0: 5, 1: LAG_RECORDS})
+    assert far.level is Level.WARNING
+    assert "(partition 1: 50,000, partition 0: 5)" in far.text
+
+
+def levels(*statuses: Any, unreadable: list[str] | None = None) -> list[tuple[str, str]]:
+    """Return check and level of what is found about statuses."""
+    present = Present({one.state.flag: one for one in statuses}, unreadable or [], 1.0)
+    return [(one.check, str(one.level)) for one in rollout_findings(present)]
+
+
+def test_a_guardian_that_is_blind_now_is_a_problem_but_not_one_that_was() -> None:
+    well = status()
+    blind = status(flag_state(flag="dark"), lag_ms=-1)
+    assert ("watermarks", "problem") in levels(well, blind)
+    assert ("watermarks", "ok") in levels(well, replace(blind, updated_ms=AT_MS - 60_000))
+    assert ("watermarks", "warning") in levels(status(lag_ms=31_000))
+    assert levels(status(flag_state(phase=Phase.DRAFT), lag_ms=-1)) == [("rollouts", "ok")]
+
+
+def test_statuses_of_another_version_are_a_warning() -> None:
+    assert ("rollouts", "warning") in levels(status(), unreadable=["from-the-future"])
+
+
+def test_a_denied_request_is_named() -> None:
+    async def refuse() -> None:
+        raise kafka_errors.GroupAuthorizationFailedError("guardian.ingest")
+
+    async def scene() -> list[Finding]:
+        asking = Asking(Settings())
+        assert await asking.ask("groups", "describe the group guardian.ingest", refuse()) is None
+        return asking.findings
+
+    (finding,) = asyncio.run(scene())
+    assert (finding.check, finding.level) == ("rights", Level.PROBLEM)
+    assert "describe the group guardian.ingest" in finding.text
+    assert "kafka-acls.sh" in finding.fix
+
+
+def test_a_broker_of_another_time_is_named_with_what_it_lacks() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Speak no more of Kafka's protocol than to know ApiVersions alone."""
+        while size := await reader.read(4):
+            request = await reader.readexactly(struct.unpack(">i", size)[0])
+            correlation = request[4:8]
+            body = correlation + struct.pack(">hi", 0, 1) + struct.pack(">hhh", 18, 0, 0)
+            writer.write(struct.pack(">i", len(body)) + body)
+        writer.close()
+
+    async def scene() -> list[Finding]:
+        from guardian.cli.doctor.broker import examine_broker
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as old:
+            port = old.sockets[0].getsockname()[1]
+            return await examine_broker(Settings(bootstrap=f"127.0.0.1:{port}"))
+
+    (finding,) = asyncio.run(scene())
+    assert finding.level is Level.PROBLEM
+    assert "does not know Produce, Fetch" in finding.text
