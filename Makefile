@@ -41,9 +41,13 @@ docs: $(READY)  ## the pages made from the code, then the site, strictly
 	$(BIN)/python -m docs.made
 	$(BIN)/mkdocs build --strict --quiet --site-dir .cache/site
 
-lock: $(READY)  ## requirements.lock anew, with hashes
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --no-emit-package rollout-guardian -o requirements.lock pyproject.toml
+PIN := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header
+
+lock: $(READY)  ## the locks anew, with hashes: everything, the image, and what builds the image
+	$(PIN) --extra dev --no-emit-package rollout-guardian -o requirements.lock pyproject.toml
+	$(PIN) --extra server -c requirements.lock --no-emit-package rollout-guardian -o deploy/image.lock pyproject.toml
+	$(PIN) -o deploy/build.lock deploy/build.in
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
