@@ -119,7 +119,7 @@ def test_decide_is_judged_by_its_beats_and_by_the_end_of_the_log(
 
 
 def test_lag_is_told_by_partition_the_worst_first() -> None:
-    assert lag_finding("t", {0: 0, 1: 0}) == Finding("lag", Level.OK, "t: 0 records not counted yet in 2 partitions")
+    assert lag_finding("t", {0: 0, 1: 0}) == Finding("lag", Level.OK, "t: 0 records behind in 2 partitions")
     far = lag_finding("t", {0: 5, 1: LAG_RECORDS})
     assert far.level is Level.WARNING
     assert "(partition 1: 50,000, partition 0: 5)" in far.text

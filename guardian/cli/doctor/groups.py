@@ -69,7 +69,7 @@ def _members(answers: list[Any] | None, group: str, role: str) -> list[Finding]:
 async def _lags(
     settings: Settings, client: AIOKafkaAdminClient, reader: AIOKafkaConsumer, group: str, topic: str
 ) -> dict[int, int]:
-    """How many records of each partition are not counted yet."""
+    """How many records of each partition lie behind the committed place."""
     name = settings.topic(topic)
     places = [TopicPartition(name, number) for number in range(TOPICS[topic].partitions(settings))]
     starts, ends = await reader.beginning_offsets(places), await reader.end_offsets(places)
@@ -86,13 +86,13 @@ def lag_finding(topic: str, lags: dict[int, int]) -> Finding:
 
     Args:
         topic: its full name.
-        lags: records that are not counted yet, by partition.
+        lags: records behind the committed place, by partition; what ingest holds counts until its next tick.
     """
     total = sum(lags.values())
     behind = {number: lag for number, lag in lags.items() if lag}
     worst = sorted(behind.items(), key=lambda item: -item[1])[:_SHOWN]
     each = f" ({', '.join(f'partition {number}: {count_text(lag)}' for number, lag in worst)})" if behind else ""
-    text = f"{topic}: {count_text(total)} records not counted yet in {len(lags)} partitions{each}"
+    text = f"{topic}: {count_text(total)} records behind in {len(lags)} partitions{each}"
     if max(lags.values(), default=0) < LAG_RECORDS:
         return ok("lag", text)
     fix = "is ingest alive? one that is but does not keep up wants more processes: guardian run --role ingest"
