@@ -51,6 +51,15 @@ class Lane:
         return bool(self.closed) or (self._announced is None and self.next > self._base)
 
     @property
+    def may_settle(self) -> bool:
+        """True when an announcement stands that nobody needs any more: all of it is in the log.
+
+        What a predecessor announced may be in the log in part, and is known to be whole only when it was folded and
+        acked here: taken back before that, a successor would cut other ranges, and lose or double some of it.
+        """
+        return not self.settled and self._announced is None and not self.waits and self.acked == self.next
+
+    @property
     def urgent(self) -> bool:
         """True when what waits should be judged at once."""
         return self._folder.urgent

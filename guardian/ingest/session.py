@@ -213,11 +213,7 @@ class Session:
             self._tick = asyncio.create_task(self._settle(settling))
 
     def _quiet_since(self, moment_s: float) -> list[Lane]:
-        return [
-            lane
-            for lane in self._lanes.values()
-            if not lane.settled and not lane.waits and lane.acked == lane.next and lane.acked_at_s <= moment_s
-        ]
+        return [lane for lane in self._lanes.values() if lane.may_settle and lane.acked_at_s <= moment_s]
 
     async def _settle(self, lanes: list[Lane]) -> list[Closed]:
         await self._new_tick().settle(lanes)
@@ -255,8 +251,8 @@ class Session:
             while self._membership.era == self._era and (waiting := [p for p in self._lanes.values() if p.waits]):
                 self._tick = asyncio.create_task(self._new_tick().write(waiting))
                 await self._collect(wait=True)
-            if self._membership.era == self._era and (left := [p for p in self._lanes.values() if not p.settled]):
-                self._tick = asyncio.create_task(self._settle([lane for lane in left if lane.acked == lane.next]))
+            if self._membership.era == self._era and (left := [p for p in self._lanes.values() if p.may_settle]):
+                self._tick = asyncio.create_task(self._settle(left))
                 await self._collect(wait=True)
         except (Doubt, KafkaError) as error:
             log.warning("ended with something announced and not settled; the successor repeats it: %s", error)

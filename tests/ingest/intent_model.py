@@ -22,6 +22,7 @@ class Rule(Enum):
     SAME_GENERATION = auto()
     LEAVE_WHEN_IN_DOUBT = auto()
     DROP_ON_REVOCATION = auto()
+    SETTLE_WHAT_IS_ACKED = auto()
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ class Model:
             if lane is not None and lane.next < (lane.announced or self.bound.events):
                 folded = _set(member.lanes, source, replace(lane, next=lane.next + 1))
                 yield f"{number} folds {lane.next} of {source}", _with(state, number, replace(member, lanes=folded))
+        if member.tick is None:
+            yield from self._settle_steps(state, number, member)
         ready = [
             (source, lane)
             for source, lane in enumerate(member.lanes)
@@ -222,6 +225,15 @@ class Model:
             ranges = tuple((source, lane.base, lane.next) for source, lane in ready)
             tick = Tick(member.since, ranges)
             yield f"{number} begins {ranges}", _with(state, number, replace(member, lanes=lanes, tick=tick))
+
+    def _settle_steps(self, state: State, number: int, member: Member) -> Iterator[tuple[str, State]]:
+        """An announcement is taken back when all of it is in the log; without the rule also when it is not known."""
+        if member.generation != member.since or not self._accepts(state, number, member.generation):
+            return
+        for source, lane in enumerate(member.lanes or ()):
+            known = lane is not None and (lane.announced is None or Rule.SETTLE_WHAT_IS_ACKED in self.without)
+            if lane is not None and known and lane.base == lane.next and state.committed[source][1]:
+                yield f"{number} settles {source} at {lane.base}", self._committed(state, ((source, lane.base, 0),))
 
     def _tick_steps(self, state: State, number: int, member: Member, tick: Tick) -> Iterator[tuple[str, State]]:
         if tick.parts is None:

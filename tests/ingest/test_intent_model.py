@@ -12,6 +12,7 @@ BOUNDS = {
     Rule.SAME_GENERATION: Bound(events=2, sources=1, inputs=1, rebalances=3, faults=0),
     Rule.LEAVE_WHEN_IN_DOUBT: Bound(events=2, sources=1, inputs=1, rebalances=2, faults=1),
     Rule.DROP_ON_REVOCATION: Bound(events=2, sources=1, inputs=1, rebalances=3, faults=0),
+    Rule.SETTLE_WHAT_IS_ACKED: Bound(events=2, sources=1, inputs=1, rebalances=3, faults=0),
 }
 
 

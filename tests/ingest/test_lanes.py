@@ -55,6 +55,30 @@ def test_the_announced_range_is_closed_by_itself_and_exactly() -> None:
     assert [(c.start, c.end, events(c)) for c in (first, second)] == [(10, 14, 4), (14, 20, 6)]
 
 
+def test_what_a_predecessor_announced_is_taken_back_only_when_it_was_folded_and_acked_here() -> None:
+    mine = lane(start=10, announced=14)
+    assert not mine.may_settle, "a successor would cut other ranges, of which half may be in the log"
+    assert mine.take(records(10, 12))
+    assert not mine.may_settle
+    assert mine.take(records(12, 14))
+    assert not mine.may_settle
+    closed = mine.take_range()
+    assert not mine.may_settle, "it is being written"
+    mine.acknowledge(closed, 0.0)
+    assert mine.may_settle
+    mine.settled = True
+    assert not mine.may_settle
+
+
+def test_nothing_is_taken_back_while_something_waits_to_be_written() -> None:
+    mine = lane(start=10)
+    assert mine.take(records(10, 12))
+    mine.acknowledge(mine.take_range(), 0.0)
+    assert mine.may_settle
+    assert mine.take(records(12, 13))
+    assert not mine.may_settle
+
+
 def test_records_from_before_the_next_offset_are_left_out() -> None:
     mine = lane(start=10)
     assert mine.take(records(7, 13))
