@@ -160,7 +160,7 @@ class Tick:
 
     async def _send_all(self, ranges: Sequence[Closed]) -> None:
         sends = [self._send_part(partition, value) for item in ranges for partition, value in item.parts.items()]
-        sends.extend(self._send_dead(letter) for item in ranges for letter in item.dead)
+        sends.append(self._send_dead([letter for item in ranges for letter in item.dead]))
         # Each is awaited to its end, also when another fails: a send that goes on behind our back is a zombie.
         results = await asyncio.gather(*sends, return_exceptions=True)
         failed = [result for result in results if isinstance(result, BaseException)]
@@ -174,7 +174,20 @@ class Tick:
             log.warning("a part for input partition %d failed, written again: %r", partition, error)
             await self._producer.send_and_wait(self._inputs, value, partition=partition)
 
-    async def _send_dead(self, letter: DeadLetter) -> None:
+    async def _send_dead(self, letters: Sequence[DeadLetter]) -> None:
+        # Handed over one after the other: thousands of sends that wait for room at once wake one another in vain.
+        failures: list[BaseException] = []
+        for _ in range(2):
+            acks = [await self._hand_over(letter) for letter in letters]
+            results = await asyncio.gather(*acks, return_exceptions=True)
+            letters = [letter for letter, result in zip(letters, results, strict=True) if _failed(result)]
+            failures = [result for result in results if isinstance(result, BaseException)]
+            if not failures:
+                return
+        raise failures[0]
+
+    async def _hand_over(self, letter: DeadLetter) -> asyncio.Future[object]:
+        """Give a dead letter to the producer; the future is done when it is acked, or will not be."""
         headers = [
             ("guardian-reason", letter.reason.encode()),
             ("guardian-detail", letter.detail.encode()[:1_000]),
@@ -187,6 +200,14 @@ class Tick:
         if value is None and key is None:
             value = b""  # Kafka takes a record of nothing at all, aiokafka does not: it would be refused for ever
         try:
-            await self._producer.send_and_wait(self._dead_letters, value, key=key, headers=headers)
-        except KafkaError:
-            await self._producer.send_and_wait(self._dead_letters, value, key=key, headers=headers)
+            sent: asyncio.Future[object] = await self._producer.send(
+                self._dead_letters, value, key=key, headers=headers
+            )
+        except KafkaError as error:
+            sent = asyncio.get_running_loop().create_future()
+            sent.set_exception(error)
+        return sent
+
+
+def _failed(result: object) -> bool:
+    return isinstance(result, BaseException)
