@@ -25,7 +25,7 @@ from tests.decide.feeding import Reader, deciding, reading
 from tests.eventually import eventually
 from tests.ingest.test_loop import ingest
 
-SAID = ("flags", "rollouts", "alerts", "dead-letters")
+SAID = ("flags", "rollouts", "decisions", "alerts", "dead-letters")
 
 
 def spec_of(flag: str, **fields: Any) -> dict[str, Any]:

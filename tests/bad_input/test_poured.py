@@ -7,9 +7,13 @@ import random
 import sys
 import time
 from collections import Counter
+from typing import Any
 
+from guardian.core.outputs import Decision
+from guardian.core.words import Reason
 from guardian.errors import DecodeReason
 from guardian.kafka.settings import Settings
+from guardian.wire.outputs import decode_decision
 from tests.bad_input.house import House, event, inhabited
 from tests.bad_input.samples import COMMANDS, MIGRATIONS, TELEMETRY
 from tests.brokers import Broker, settings_for
@@ -95,3 +99,42 @@ def test_events_from_long_ago_are_counted_as_late_and_judged_by_nothing(embedded
             assert not house.dead()
 
     asyncio.run(late(settings_for(embedded, "late")))
+
+
+def test_a_spec_with_ten_errors_is_refused_with_all_of_them_and_the_running_one_stays(embedded: Broker) -> None:
+    bad: dict[str, Any] = {
+        "flag": "good",
+        "ownr": "checkout",
+        "strategy": "hope",
+        "variants": {"control": "on", "candidate": "on"},
+        "steps": [
+            {"name": "a", "weight": 5, "bake": "soon"},
+            {"name": "a", "weight": "500%", "gates": ["error_rate is fine"]},
+        ],
+        "triggers": [{"when": "error_rate > 5", "do": "dance"}, {"when": "p99_latency > 2x yesterday"}],
+        "rollback": {"to": 7},
+    }
+
+    async def refused(settings: Settings) -> None:
+        async with inhabited(settings) as house:
+            version = await house.begin("good")
+            await house.order("good", "apply", bad)
+            await house.order("another", "apply", {**bad, "flag": "another"})
+            await house.order("another", "start")
+
+            def answers() -> list[Decision]:
+                said = [decode_decision(record.value) for record in house.reader.of("decisions")]
+                return [each for each in said if each.reason is Reason.REFUSED_SPEC]
+
+            await eventually(lambda: len(answers()) == 2, within=30)
+            for answer in answers():
+                assert not answer.accepted
+                named = ("ownr", "strategy", "steps[0].weight", "steps[0].bake", "steps[1].weight", "triggers[0].do")
+                assert [each for each in named if each not in answer.text] == []
+                assert answer.text.count("; ") >= 9, answer.text
+            await house.send("telemetry", [event("good", version) for _ in range(10)])
+            await eventually(lambda: house.total("good") == 10, within=30)
+            assert (house.weight("good"), house.weight("another")) == (500, None)
+            assert not house.dead()
+
+    asyncio.run(refused(settings_for(embedded, "errors")))
