@@ -237,6 +237,7 @@ class _App(faust.App):
 
     def __init__(self, port: FaustPort, settings: Settings) -> None:
         self._port = port
+        self._assigned_count = 0
         self.fetch_wait_ms = EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS
         super().__init__(
             settings.group("decide"),
@@ -264,10 +265,31 @@ class _App(faust.App):
     def _new_transport(self) -> TransportT:
         return _Transport(self.conf.broker_consumer, self)
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self._assigned_count = self.rebalancing_count
+        await super()._on_partitions_assigned(assigned, generation_id)
+
     def on_rebalance_end(self) -> None:
-        """Tell the port that the partitions are settled."""
+        """Tell the port that the partitions are settled, unless another rebalance has begun meanwhile."""
+        if self._is_overtaken():
+            # Left alone Faust takes the end of the old recovery for that of the new rebalance; believed, it made us
+            # pause the changelog which the new recovery was reading, and that never came to its end.
+            log.info("a rebalance began while the recovery of the one before came to its end")
+            return
         super().on_rebalance_end()
         self._port.settled()
+
+    def _is_overtaken(self) -> bool:
+        """Whether the recovery that ends now belongs to a rebalance that is not the last one."""
+        recovery = cast(Any, self.tables).recovery
+        return (
+            # Partitions were revoked, and not assigned again yet;
+            self.rebalancing_count != self._assigned_count
+            # they are assigned, and their recovery is not asked for yet;
+            or recovery._generation_id != self.consumer_generation_id
+            # it is asked for, and has not begun yet.
+            or recovery.signal_recovery_start.is_set()
+        )
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         # A supervisor would start the agent again beside a stream that may be dead: once more from the start instead.
