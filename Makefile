@@ -10,11 +10,10 @@ ARGS ?=
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
 
-test: $(READY)  ## everything: the fast suite, then the one on real Kafka
-	$(BIN)/python -m pytest $(ARGS)
+test: test-fast test-kafka  ## everything: the fast suite, then the one on real Kafka
 
-test-fast: $(READY)  ## what needs no Java: core, spec, wire, embedded broker
-	$(BIN)/python -m pytest -m "not kafka" $(ARGS)
+test-fast: $(READY)  ## what needs no Java: core, spec, wire, embedded broker; three processes, most of them wait
+	$(BIN)/python -m pytest -m "not kafka" -n 3 --dist loadfile $(ARGS)
 
 test-kafka: $(READY)  ## the suite on real Apache Kafka, fetched by Maven
 	$(BIN)/python -m pytest -m kafka $(ARGS)
