@@ -128,6 +128,15 @@ def test_ingest_refuses_inputs_of_another_number_of_partitions(kafka: ApacheKafk
     asyncio.run(check(settings_for(kafka, "sizes")))
 
 
+async def end_of(settings: Settings, name: str, partition: int) -> int:
+    """Return where a partition's log ends."""
+    place = TopicPartition(settings.topic(name), partition)
+    async with running(consumer(settings), settings) as reader:
+        reader.assign([place])
+        ends: dict[TopicPartition, int] = await reader.end_offsets([place])
+        return ends[place]
+
+
 async def cut(settings: Settings, name: str, *, keep: int) -> int:
     """Delete all but the newest records of every partition, as retention does; return how many went."""
     topic, gone = settings.topic(name), 0
@@ -181,10 +190,17 @@ def test_inputs_that_retention_took_are_named_and_promotions_freeze_until_window
                 await house.order("good", "pause")
                 await eventually(lambda: house.total("good") == 40, within=30)
                 await eventually(lambda: (found := house.status("good")) and found.state.phase == "paused", within=30)
+            partition = partition_of("good", settings.partitions)
+            seen = await end_of(settings, "inputs", partition)
             for _ in range(20):
                 await house.send("telemetry", [event("good", version)])
+
+            async def more_than_is_kept() -> bool:
+                return await end_of(settings, "inputs", partition) >= seen + 6
+
+            await eventually(more_than_is_kept, within=30)
             await cut(settings, "inputs", keep=2)
-            jumps = JUMPS.labels(str(partition_of("good", settings.partitions)), "retention")
+            jumps = JUMPS.labels(str(partition), "retention")
             before = jumps._value.get()
             async with deciding(settings):
                 await eventually(lambda: named(house, "inputs_lost"), within=60)
@@ -192,7 +208,7 @@ def test_inputs_that_retention_took_are_named_and_promotions_freeze_until_window
                 await eventually(lambda: (found := house.status("good")) and found.evidence_from_ms > 0, within=30)
                 await house.order("good", "resume")
                 # The bake of five seconds is over, and over again; no promotion is made on windows with a hole.
-                await eventually(lambda: (found := house.status("good")) and found.baked_ms >= 5_000, within=60)
+                await eventually(lambda: (found := house.status("good")) and found.baked_ms >= 5_000, within=120)
                 await house.send("telemetry", [event("good", version) for _ in range(40)])
                 await eventually(lambda: house.total("good") >= 80, within=30)
                 status = house.status("good")

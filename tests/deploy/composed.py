@@ -143,8 +143,9 @@ class Composed:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        checks = self._java(words) if name == "kafka" else words
-        return Running(process, [self._here(name, word, folder, own) for word in checks], environment, folder)
+        # Only the container's words are translated: what comes from this machine may lie under /tmp itself.
+        checks = [self._here(name, word, folder, own) for word in words]
+        return Running(process, self._java(checks) if name == "kafka" else checks, environment, folder)
 
     def _command(self, name: str) -> list[str]:
         service = self.services[name]
@@ -188,13 +189,14 @@ class Composed:
             text = re.sub(rf"\b{service}:{port}\b", f"127.0.0.1:{free}", text)
         for port, free in own.items():
             text = re.sub(rf"(?<![\d.]){port}\b", str(free), text)
+        text = re.sub(r"^/tmp(?=/|$)|(?<= )/tmp(?=/|$)", str(folder), text)
         text = text.replace("://:", "://127.0.0.1:").replace("/var/lib/kafka/data", str(folder / "data"))
         target = self.services[name].get("build", {}).get("target")
         if target:
             for there, here in copies(target).items():
                 text = text.replace(there, str(ROOT / here))
             text = re.sub(r"^/opt/example$", str(ROOT), text)
-        return re.sub(r"^/tmp(?=/|$)|(?<= )/tmp(?=/|$)", str(folder), text)
+        return text
 
 
 def _property(variable: str) -> str:
