@@ -19,6 +19,7 @@ from openfeature.provider import ProviderStatus
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.freshness import SILENT_BEATS, Freshness
+from guardian.sdk.quiet import FLAGS_THREAD, quieten_aiokafka, said
 from guardian.sdk.snapshot import write_snapshot
 from guardian.sdk.store import Store
 
@@ -101,7 +102,7 @@ class Follower:
         self._may_tell_from = float("inf")
         self._unsaved = False
         self._patience_s = self._freshness.silence_s
-        self._thread = threading.Thread(target=self._run, name="guardian-flags", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=FLAGS_THREAD, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -130,6 +131,7 @@ class Follower:
         return ProviderStatus.STALE if known else ProviderStatus.ERROR
 
     def _run(self) -> None:
+        quieten_aiokafka()
         try:
             asyncio.run(self._main())
         except Exception:
@@ -173,7 +175,7 @@ class Follower:
 
     def _failed(self, error: BaseException) -> None:
         self.failures += 1
-        problem = f"{type(error).__name__}: {error}"
+        problem = said(error)
         if problem != self._problem:
             _log.warning("following %s: %s; trying again", self._topic, problem)
         self._problem = problem
@@ -209,7 +211,7 @@ class Follower:
     async def _assign(self, consumer: AIOKafkaConsumer) -> Offsets:
         # All topics are asked for, not this one: asking Kafka for a topic by name may create it, with wrong settings.
         if self._topic not in await consumer.topics():
-            raise KafkaError(f"there is no topic {self._topic}")
+            raise KafkaError(f"there is no topic {self._topic}; is the prefix right (GUARDIAN_PREFIX)?")
         consumer.assign([TopicPartition(self._topic, 0)])
         partitions = await self._partitions(consumer)
         places = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]

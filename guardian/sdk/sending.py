@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
+from guardian.sdk.quiet import TELEMETRY_THREAD, quieten_aiokafka, said
 
 FLUSH_AT_EXIT_S: Final = 2.0
 _BATCH_BYTES: Final = 128 * 1024
@@ -124,7 +125,7 @@ class KafkaSink:
         """Start the thread, if it does not run."""
         with self._starting:
             if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._run, name="guardian-telemetry", daemon=True)
+                thread = threading.Thread(target=self._run, name=TELEMETRY_THREAD, daemon=True)
                 thread.start()
                 self._thread = thread
 
@@ -146,6 +147,8 @@ class KafkaSink:
             thread.join(timeout_s)
         left = self.outbox.take(self._options.max_events)
         self.outbox.settle(dropped=len(left))
+        if left:
+            _log.warning("events that were not sent before the end, and are dropped: %d", len(left))
         _living.discard(self)
         return done
 
@@ -157,6 +160,7 @@ class KafkaSink:
                 loop.call_soon_threadsafe(self._wake.set)
 
     def _run(self) -> None:
+        quieten_aiokafka()
         wait_s = self._options.backoff_s
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -179,7 +183,7 @@ class KafkaSink:
 
     def _failed(self, error: BaseException) -> None:
         self.failures += 1
-        problem = f"{type(error).__name__}: {error}"
+        problem = said(error)
         if problem != self._problem:
             _log.warning("sending to %s: %s; trying again", self._connection.bootstrap, problem)
         self._problem = problem
@@ -260,7 +264,7 @@ class KafkaSink:
             # Asking Kafka for a topic by name may create it, with wrong settings. The embedded broker wants just that.
             cluster = await producer.client.fetch_all_metadata()
             if topic not in cluster.topics() and not self._connection.on_this_machine:
-                raise KafkaError(f"there is no topic {topic}")
+                raise KafkaError(f"there is no topic {topic}; is the prefix right (GUARDIAN_PREFIX)?")
             self._topics.add(topic)
         return sorted(await producer.partitions_for(topic))
 
