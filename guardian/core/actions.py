@@ -32,6 +32,7 @@ def enter_step(state: RolloutState, now: Instant, signal: Signal, step_index: in
     state.step_index = step_index
     state.weight_bp = state.spec.steps[step_index].weight_bp
     _enter(state, now)
+    _end_left_alerts(state, now)
     _keep_watches(state)
     cause = freeze_baseline(state, now, cause)
     change_flag(state, now, cause.reason)
@@ -131,6 +132,14 @@ def _keep_watches(state: RolloutState) -> None:
     """Drop the watches of triggers that no longer watch, but not while their alert is active."""
     names = {trigger.name for trigger in state.triggers()}
     state.watches = {name: w for name, w in state.watches.items() if name in names or w.alert is not None}
+
+
+def _end_left_alerts(state: RolloutState, now: Instant) -> None:
+    """End the alerts of triggers that belonged to the step that was left upwards: nobody would ever look again."""
+    names = {trigger.name for trigger in state.triggers()}
+    for name, watch in state.watches.items():
+        if name not in names:
+            end_alert(watch, now, "the step of this trigger is over")
 
 
 def _silence(state: RolloutState, now: Instant) -> None:

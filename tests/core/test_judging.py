@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from guardian.core.finding import Finding, find
 from guardian.core.inputs import Bucket, Cell
@@ -440,6 +441,20 @@ def test_a_step_may_have_triggers_of_its_own() -> None:
     guarded = Scene(spec(canary, step("full", 10_000)))
     guarded.events(crash=1)
     assert guarded.where == "rolled_back - 0"
+
+
+def test_the_alert_of_a_steps_own_trigger_ends_with_the_step_but_not_by_a_rollback() -> None:
+    crashes = trigger(above("crash_count", 0, over_s=0), Action.NOTIFY)
+    canary = step("canary", 500, bake_s=3, triggers=(crashes,))
+    scene = Scene(spec(canary, step("full", 10_000)))
+    scene.seconds(1, ok=5, crash=1)
+    scene.seconds(4, ok=5)
+    assert scene.where == "progressing full 10000"
+    assert scene.alerts() == [("crash_count", True), ("crash_count", False)]
+    taken_back = Scene(spec(replace(canary, triggers=(replace(crashes, do=Action.ROLLBACK),)), step("full", 10_000)))
+    taken_back.seconds(5, crash=1)
+    assert taken_back.where == "rolled_back - 0"
+    assert taken_back.alerts() == [("crash_count", True)], "a person resolves it"
 
 
 def test_notify_tells_once_and_moves_nothing() -> None:
