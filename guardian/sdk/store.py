@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from guardian.errors import DecodeError
-from guardian.sdk.document import FlagDocument, Pair, parse_document
+from guardian.sdk.document import MAX_FLAG_CHARS, FlagDocument, Pair, parse_document
 
 MAX_FLAGS: Final = 50_000
+UNSEEN: Final[Pair] = (0, 0)
+"""The grave of a flag of which only the tombstone was seen: compaction has taken its documents."""
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Store:
 
     Args:
         documents: by flag; each value is replaced whole, never changed.
-        graves: the pair of the last document of a deleted flag, so that an older record cannot bring it back.
+        graves: the pair of the last document of a deleted flag, so that an older record cannot bring it back;
+            UNSEEN when there was none.
         counts: what the store was given.
     """
 
@@ -76,7 +79,7 @@ class Store:
         changed = [flag for document in other.documents.values() if (flag := self._put(document))]
         for flag, pair in other.graves.items():
             known = self.documents.get(flag)
-            if known is not None and pair >= known.pair:
+            if known is not None and (pair >= known.pair or pair == UNSEEN):
                 changed.append(self._delete(flag))
             elif known is None and len(self.graves) < MAX_FLAGS:
                 self.graves[flag] = max(pair, self.graves.get(flag, pair))
@@ -102,6 +105,8 @@ class Store:
     def _delete(self, flag: str) -> str:
         known = self.documents.pop(flag, None)
         if known is None:
+            if 0 < len(flag) <= MAX_FLAG_CHARS and len(self.graves) < MAX_FLAGS:
+                self.graves.setdefault(flag, UNSEEN)
             return ""
         if len(self.graves) < MAX_FLAGS:
             self.graves[flag] = known.pair

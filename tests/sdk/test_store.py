@@ -85,6 +85,15 @@ def test_a_deletion_that_was_missed_is_taken_over() -> None:
     assert versions(known) == {}
 
 
+def test_a_deletion_whose_documents_compaction_took_is_taken_over_too() -> None:
+    from_snapshot = folded(written(version=7))
+    assert from_snapshot.adopt(folded(None)) == [FLAG]
+    assert versions(from_snapshot) == {}
+    made_anew = folded(None, written(version=1))
+    assert versions(made_anew) == {FLAG: (0, 1)}
+    assert from_snapshot.adopt(made_anew) == [], "older than what was deleted"
+
+
 def test_a_topic_that_lost_everything_takes_nothing_away() -> None:
     known = folded(written(version=7))
     assert known.adopt(Store()) == []
