@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import time
@@ -16,6 +15,11 @@ from guardian.core.events import MAX_EVENT_BYTES, MAX_SUBJECT_CHARS
 
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _MAX_TEXT: Final = 128
+MAX_WARNINGS: Final = 20
+MAX_FIGURE: Final = 1e150
+"""Guardian takes none beyond: its square must be finite."""
+SECONDS_BOUND: Final = 1e11
+"""A greater time stamp is in milliseconds: as seconds it would lie in the year 5138."""
 _log = logging.getLogger("guardian.sdk")
 
 
@@ -43,11 +47,37 @@ def subject_text(subject: Any) -> str | None:
     return None if subject is None else str(subject)[:MAX_SUBJECT_CHARS]
 
 
-def positive(figure: Any) -> float | None:
-    """Return a figure that can be meant: finite and not negative; None for any other."""
-    if not isinstance(figure, int | float) or isinstance(figure, bool):
+def number(given: Any) -> float | None:
+    """Return a number that can be meant, numpy's and truth values too; None for any other, such as NaN or a text."""
+    if isinstance(given, str | bytes):
         return None
-    return figure if math.isfinite(figure) and figure >= 0 else None
+    try:
+        figure = given if isinstance(given, int | float) and not isinstance(given, bool) else float(given)
+        return figure if abs(figure) <= MAX_FIGURE else None  # NaN is not
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def positive(given: Any) -> float | None:
+    """Return a figure that can be meant: finite and not negative; None for any other."""
+    figure = None if isinstance(given, bool) else number(given)
+    return figure if figure is not None and figure >= 0 else None
+
+
+def event_time(given: Any) -> float:
+    """Return when an event happened, in Unix seconds; now when nothing is given.
+
+    Raises:
+        ValueError: no time in seconds, such as milliseconds.
+    """
+    if given is None:
+        return time.time()
+    seconds = positive(given)
+    if seconds is None:
+        raise ValueError(f"ts is {given!r}, Unix seconds are wanted")
+    if seconds >= SECONDS_BOUND:
+        raise ValueError(f"ts is {given!r}: that looks like milliseconds, Unix seconds are wanted")
+    return seconds
 
 
 def instance_name(given: str) -> Callable[[], str]:
@@ -63,10 +93,11 @@ class Once:
         self._said: set[str] = set()
 
     def warn(self, message: str, *arguments: object) -> None:
-        """Log the message, unless one of the same form was logged before."""
-        if message not in self._said:
-            self._said.add(message)
-            _log.warning(message, *arguments)
+        """Log the message, unless the same was logged before; after MAX_WARNINGS different ones no more are."""
+        text = message % arguments
+        if text not in self._said and len(self._said) < MAX_WARNINGS:
+            self._said.add(text)
+            _log.warning("%s", text)
 
 
 class Usage:

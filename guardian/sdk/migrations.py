@@ -16,7 +16,7 @@ from guardian.sdk.filing import FileSink
 from guardian.sdk.outbox import Letter
 from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, TelemetryOptions
 
-_TYPES: Final = frozenset(str(kind) for kind in MigrationType)
+_TYPES: Final = tuple(str(kind) for kind in MigrationType)
 
 
 class _Migrations:
@@ -47,7 +47,7 @@ class _Migrations:
     def log(self, event: dict[str, Any]) -> None:
         try:
             if event["event_type"] not in _TYPES:
-                raise ValueError(f"event_type {event['event_type']!r} is none of {', '.join(sorted(_TYPES))}")
+                raise ValueError(f"event_type {event['event_type']!r} is none of {', '.join(_TYPES)}")
             sink = self._find_sink()
             if sink is not None:
                 event = {**event, "service": self._service, "instance": self._instance()}
@@ -59,6 +59,12 @@ class _Migrations:
             )
         except Exception as error:
             self._refuse(error)
+
+    def seconds(self, duration: Any) -> float | None:
+        seconds = positive(duration)
+        if seconds is None and duration is not None:
+            self._once.warn("duration left out, as %.80r is no time", duration)
+        return seconds
 
     @property
     def dropped(self) -> int:
@@ -119,13 +125,12 @@ def log_migration_event(
         metadata: anything; `feature_flag_enabled` says whether the candidate ran.
         fields: further fields of the event, such as `flag`, `variant`, `match`, `control_ms`, `candidate_ms`.
     """
-    given = positive(duration)
     _default.log(
         {
             "ts": time.time(),
             "component": component,
             "event_type": str(event_type),
-            "duration": given,
+            "duration": _default.seconds(duration),
             "metadata": dict(metadata) if isinstance(metadata, Mapping) else metadata,
             **fields,
         }

@@ -6,19 +6,33 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypedDict, Unpack
+from typing import Any, Final, Literal, Protocol, Self, TypedDict, Unpack, get_args
 
-from guardian.core.events import EventOutcome, Kind
+from guardian.core.events import Kind
 from guardian.sdk.connection import Connection
-from guardian.sdk.events import Once, Usage, encode_event, instance_name, positive, subject_text
+from guardian.sdk.events import (
+    Once,
+    Usage,
+    encode_event,
+    event_time,
+    instance_name,
+    number,
+    positive,
+    subject_text,
+)
 from guardian.sdk.filing import FileSink
 from guardian.sdk.outbox import Letter
+from guardian.sdk.quiet import said
 from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, TelemetryOptions
 from guardian.sdk.served import Served, ServedLike, served_list
 
 MAX_HEARTBEAT_FLAGS: Final = 400
 """The flags whose documents are newest: those are the ones of which guardian wants to know whether they arrived."""
-_OUTCOMES: Final = frozenset(str(outcome) for outcome in EventOutcome)
+
+OutcomeWord = Literal["ok", "error", "timeout", "crash", "hang"]
+SeverityWord = Literal["info", "warning", "critical"]
+_OUTCOMES: Final[tuple[str, ...]] = get_args(OutcomeWord)
+_SEVERITIES: Final[tuple[str, ...]] = get_args(SeverityWord)
 
 
 class RequestFields(TypedDict, total=False):
@@ -42,13 +56,16 @@ class RequestFields(TypedDict, total=False):
     flags: Mapping[str, str]
     flag_version: int
     assignment: str
-    outcome: str
+    outcome: OutcomeWord
     latency_ms: float
     error_type: str
     subject: str
     attributes: Mapping[str, Any]
     metrics: Mapping[str, float]
     ts: float
+
+
+_FIELDS: Final = frozenset(RequestFields.__annotations__)
 
 
 class EvaluationFigures(Protocol):
@@ -125,11 +142,12 @@ class Telemetry:
         """
         try:
             outcome = fields.get("outcome", "ok")
-            if outcome not in _OUTCOMES:
-                raise ValueError(f"the outcome {outcome!r} is none of {', '.join(sorted(_OUTCOMES))}")
-            urgent = outcome == EventOutcome.CRASH
+            _check_word("outcome", outcome, _OUTCOMES)
+            urgent = outcome == "crash"
+            if unknown := fields.keys() - _FIELDS:
+                self._once.warn("left out, as a request has no such field: %.200s", ", ".join(sorted(unknown)))
             if served is None and "flags" in fields:
-                event = {"ts": fields.get("ts", time.time()), "flags": dict(fields["flags"]), **self._request(fields)}
+                event = {"ts": event_time(fields.get("ts")), "flags": dict(fields["flags"]), **self._request(fields)}
                 self._send(event, urgent=urgent)
                 return
             for one in self._told(served, fields):
@@ -156,11 +174,24 @@ class Telemetry:
         self._tell(Kind.EXPOSURE, served, subject=subject_text(subject))
 
     def gauge(self, flag: str, metrics: Mapping[str, float]) -> None:
-        """Tell figures of this instance, such as the length of a queue, judged against the service's own past."""
-        self._tell(Kind.GAUGE, Served(flag, ""), metrics=dict(metrics))
+        """Tell figures of this instance, such as the length of a queue, judged against the service's own past.
+
+        Args:
+            flag: the rollout that shall be judged by them; figures for several rollouts are told once for each.
+            metrics: the figures by name, as `gauge NAME` in a rule.
+        """
+        try:
+            if not flag:
+                raise ValueError("a gauge without a flag: it is judged for the rollout of that flag")
+            figures = self._figures(metrics)
+            if not figures:
+                raise ValueError("a gauge without a figure")
+            self._tell(Kind.GAUGE, Served(flag, ""), metrics=figures)
+        except Exception as error:
+            self._lost(error)
 
     def feedback(
-        self, served: ServedLike, feedback: str, *, severity: str = "warning", subject: str | None = None
+        self, served: ServedLike, feedback: str, *, severity: SeverityWord = "warning", subject: str | None = None
     ) -> None:
         """Tell what a person said, such as a complaint.
 
@@ -170,7 +201,11 @@ class Telemetry:
             severity: info, warning or critical.
             subject: who said it.
         """
-        self._tell(Kind.FEEDBACK, served, feedback=feedback, severity=severity, subject=subject_text(subject))
+        try:
+            _check_word("severity", severity, _SEVERITIES)
+            self._tell(Kind.FEEDBACK, served, feedback=feedback, severity=severity, subject=subject_text(subject))
+        except ValueError as error:
+            self._lost(error)
 
     def heartbeat(self) -> None:
         """Tell that this instance is alive, and by which documents it evaluates; done by itself every 5 seconds."""
@@ -203,6 +238,8 @@ class Telemetry:
 
     def _told(self, served: ServedLike | Iterable[ServedLike] | None, fields: RequestFields) -> list[Served]:
         if served is None:
+            if "flag" not in fields or "variant" not in fields:
+                raise ValueError("of which flag? Give the evaluation's details, or flag= and variant=, or flags=")
             version, assignment = fields.get("flag_version", 0), fields.get("assignment", "")
             return [Served(fields["flag"], fields["variant"], version, assignment)]
         found = served_list(served)
@@ -213,7 +250,7 @@ class Telemetry:
     def _stamped(self, served: Served, fields: RequestFields) -> dict[str, Any]:
         # The order of ingest's fast decoder.
         return {
-            "ts": fields.get("ts") or time.time(),
+            "ts": event_time(fields.get("ts")),
             "flag": served.flag,
             "variant": served.variant,
             **self._request(fields),
@@ -224,13 +261,26 @@ class Telemetry:
     def _request(self, fields: RequestFields) -> dict[str, Any]:
         return {
             "outcome": fields.get("outcome", "ok"),
-            "latency_ms": positive(fields.get("latency_ms")),
+            "latency_ms": self._latency(fields.get("latency_ms")),
             **self._origin(),
             "error_type": fields.get("error_type"),
             "subject": subject_text(fields.get("subject")),
             "attributes": fields.get("attributes"),
-            "metrics": fields.get("metrics"),
+            "metrics": self._figures(fields.get("metrics")),
         }
+
+    def _latency(self, given: Any) -> float | None:
+        latency_ms = positive(given)
+        if latency_ms is None and given is not None:
+            self._once.warn("latency_ms left out, as %.80r is no time", given)
+        return latency_ms
+
+    def _figures(self, given: Mapping[str, Any] | None) -> dict[str, float]:
+        """The figures that can be meant; the others would cost the whole event."""
+        found = {name: number(figure) for name, figure in (given or {}).items()}
+        if wrong := sorted(str(name) for name, figure in found.items() if figure is None):
+            self._once.warn("metrics left out, as they are no number that can be meant: %.200s", ", ".join(wrong))
+        return {str(name): figure for name, figure in found.items() if figure is not None}
 
     def _origin(self) -> dict[str, str]:
         return {"service": self._service, "instance": self._instance()}
@@ -251,7 +301,12 @@ class Telemetry:
 
     def _lost(self, error: Exception) -> None:
         self._sink.outbox.refuse()
-        self._once.warn("an event was not sent, and is counted as dropped: %s: %s", type(error).__name__, error)
+        self._once.warn("an event was not sent, and is counted as dropped: %s", said(error))
+
+
+def _check_word(field: str, given: str, words: tuple[str, ...]) -> None:
+    if given not in words:
+        raise ValueError(f"the {field} {given!r} is none of {', '.join(words)}")
 
 
 class Measurement:
@@ -285,7 +340,6 @@ class Measurement:
             return
         self.fields.setdefault("latency_ms", latency_ms)
         if error is not None:
-            outcome = EventOutcome.TIMEOUT if isinstance(error, TimeoutError) else EventOutcome.ERROR
-            self.fields.setdefault("outcome", str(outcome))
+            self.fields.setdefault("outcome", "timeout" if isinstance(error, TimeoutError) else "error")
             self.fields.setdefault("error_type", type(error).__name__)
         self._telemetry.request(self._served, **self.fields)

@@ -117,6 +117,18 @@ def test_what_cannot_be_sent_is_counted_and_nothing_is_raised(tmp_path: Path, ar
     assert dropped_migration_events() == 1
 
 
+def test_a_duration_that_is_no_time_is_left_out_and_the_log_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(path=tmp_path / "events.jsonl")
+    for _ in range(3):
+        log_migration_event("shipping", "failure", "5 ms")  # type: ignore[arg-type]
+    assert flush_migration_events()
+    events = [orjson.loads(line) for line in (tmp_path / "events.jsonl").read_bytes().splitlines()]
+    assert [event.get("duration") for event in events] == [None] * 3
+    assert caplog.messages == ["duration left out, as '5 ms' is no time"]
+
+
 def test_a_file_that_cannot_be_written_costs_events_and_nothing_else(tmp_path: Path) -> None:
     configure(path=tmp_path / "no-such-folder" / "events.jsonl")
     log_migration_event("c", "success")
