@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any
 
-from prometheus_client import start_http_server
+from prometheus_client import disable_created_metrics, start_http_server
 
 from guardian.errors import GuardianError, InternalError, SettingsError
 from guardian.kafka.settings import Settings
@@ -70,6 +70,7 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, list
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
     """
+    disable_created_metrics()  # when each counter began: as many series again, and nobody asks
     with metrics_served(settings):
         await run_loops(_loops(settings, role, stop, listening), stop)
 

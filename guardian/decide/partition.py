@@ -79,6 +79,7 @@ class Owned:
         self._saved_s = self.progress_s
         self._saved_offset = self.engine.next_offset
         self._label = str(partition)
+        self._shown = metrics.Shown(self._label, self._lag_records, lambda: self._saved_s)
         self._late: dict[str, int] = {}
         self._writing: asyncio.Task[None] | None = None
 
@@ -130,9 +131,8 @@ class Owned:
         self._publisher.publish(self.partition, outputs)
         self._count_late(outputs)
         if isinstance(payload, Tick):
-            metrics.TICK_SECONDS.observe(time.perf_counter() - began_s)
-            self._observe(arrival)
-        metrics.INPUTS.labels(self._label).inc()
+            self._shown.tick(self.engine.lag_ms, time.perf_counter() - began_s)
+        self._shown.fold(arrival.log_ms)
         self.progress_s = time.monotonic()
         return step
 
@@ -147,7 +147,6 @@ class Owned:
         """
         inputs = self.engine.next_offset - self._saved_offset
         elapsed_ms = (time.monotonic() - self._saved_s) * 1_000
-        metrics.CHECKPOINT_AGE.labels(self._label).set(elapsed_ms / 1_000)
         due = now or elapsed_ms >= CHECKPOINT_INTERVAL_MS or inputs >= CHECKPOINT_INPUTS
         if not due or inputs == 0 or self._leaping is not None or self._checkpoint.stage is not Stage.IDLE:
             return None
@@ -164,7 +163,7 @@ class Owned:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
-        metrics.forget(self._label)
+        self._shown.forget()
 
     async def _write(self, captured: Captured, outputs: tuple[asyncio.Future[object], ...]) -> None:
         # Step 2: every output up to that instant is acked. One that is not ends the attempt as a whole (publish.py).
@@ -237,11 +236,8 @@ class Owned:
                 metrics.LATE.labels(self._label).inc(max(0, count - self._late.get(flag, count)))
                 self._late[flag] = count
 
-    def _observe(self, arrival: Delivered) -> None:
-        lag_ms = self.engine.lag_ms
-        metrics.WATERMARK_LAG.labels(self._label).set(lag_ms / 1_000 if lag_ms >= 0 else float("inf"))
-        metrics.INPUT_AGE.labels(self._label).set(max(0.0, time.time() - arrival.log_ms / 1_000))
-        metrics.INPUT_LAG.labels(self._label).set(max(0, self.known_end - self.reader.next_offset))
+    def _lag_records(self) -> int:
+        return max(0, self.known_end - self.reader.next_offset)
 
 
 def _now_ms() -> int:

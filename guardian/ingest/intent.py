@@ -18,6 +18,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from guardian.core.inputs import Source
 from guardian.errors import GuardianError, InternalError
 from guardian.ingest.lanes import Lane
+from guardian.ingest.metrics import TICK_SECONDS
 from guardian.ingest.ranges import Closed, DeadLetter
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class Tick:
             Refused: nothing was written.
             Doubt: something may have been written or announced.
         """
+        began_s = asyncio.get_running_loop().time()
         # Step 1: close the ranges. What is folded from now on belongs to the next ones.
         ranges = [(lane, lane.take_range()) for lane in lanes]
         # Step 2: announce them. The group refuses an old generation: a zombie stops here, before it writes.
@@ -129,6 +131,7 @@ class Tick:
         now_s = asyncio.get_running_loop().time()
         for lane, item in ranges:
             lane.acknowledge(item, now_s)
+        TICK_SECONDS.observe(now_s - began_s)
         return [item for _, item in ranges]
 
     async def settle(self, lanes: Sequence[Lane]) -> None:

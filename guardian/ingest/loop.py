@@ -60,6 +60,7 @@ async def run_ingest(settings: Settings, *, kind: Kind, stop: asyncio.Event) -> 
         InternalError: a fault of guardian's own.
     """
     failures = 0
+    metrics.RESTARTS.labels(kind)  # a zero, from which the first restart is seen to grow
     with seldom_collecting():
         while not stop.is_set():
             began = time.monotonic()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from guardian.core.inputs import SourceMark
+from guardian.errors import DecodeReason
 from guardian.ingest.ranges import Closed
 
 EVENTS: Final = Counter("guardian_ingest_events", "Messages that are counted in the log, refused ones too", ["topic"])
@@ -22,9 +25,17 @@ RETENTION_LOST: Final = Counter(
 RECORDS: Final = Counter("guardian_ingest_records", "Input records written", ["topic"])
 RESTARTS: Final = Counter("guardian_ingest_restarts", "Fresh starts after a doubt or an absence of Kafka", ["kind"])
 STOPPED: Final = Gauge("guardian_ingest_stopped_partitions", "Source partitions that a person must look at", ["topic"])
+OWNED: Final = Gauge("guardian_ingest_owned_partitions", "Source partitions that this process reads", ["topic"])
 LAG: Final = Gauge("guardian_ingest_lag_records", "Messages not yet in the log", ["topic", "partition"])
 WATERMARK: Final = Gauge(
-    "guardian_ingest_watermark_seconds", "Event time up to which the log is complete", ["topic", "partition"]
+    "guardian_ingest_watermark_seconds",
+    "Event time up to which the log is complete; for a partition read to its end, now less the disorder; 0: not known",
+    ["topic", "partition"],
+)
+TICK_SECONDS: Final = Histogram(
+    "guardian_ingest_tick_seconds",
+    "Time from announcing what waits to its last ack",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 
 
@@ -40,14 +51,46 @@ def count_range(closed: Closed) -> None:
         DEAD_LETTERS.labels(topic, letter.reason).inc()
 
 
-def show_mark(mark: SourceMark) -> None:
-    """Show how far a source partition is."""
-    topic, partition = mark.source.topic, str(mark.source.partition)
-    LAG.labels(topic, partition).set(mark.lag)
-    WATERMARK.labels(topic, partition).set(mark.watermark_ms / 1000)
+class Shown:
+    """What one loop shows of the source partitions that it owns. What it owns no more is forgotten: another shows it.
 
+    Args:
+        topics: full names of its source topics.
+        disorder_ms: the allowed disorder; None when the loop speaks of no watermarks.
+    """
 
-def forget_mark(topic: str, partition: int) -> None:
-    """Stop showing a source partition that this process no longer owns."""
-    for gauge in (LAG, WATERMARK):
-        gauge.remove(topic, str(partition))
+    def __init__(self, topics: Iterable[str], disorder_ms: int | None) -> None:
+        self._topics = tuple(topics)
+        self._disorder_ms = disorder_ms
+        self._places: dict[tuple[str, str], float] = {}
+        """Topic and partition: up to when it is complete, as shown."""
+        for topic in self._topics:
+            OWNED.labels(topic).set(0)
+            # From nothing to one is no growth to Prometheus: the first dead letter shows only where a zero stood.
+            for reason in DecodeReason:
+                DEAD_LETTERS.labels(topic, reason.value)
+            for counter in (EVENTS, UNKNOWN_FLAGS, UNATTRIBUTED, OTHER_CELLS, RETENTION_LOST, RECORDS):
+                counter.labels(topic)
+
+    def show(self, marks: Iterable[SourceMark]) -> None:
+        """Show how far each source partition is.
+
+        Args:
+            marks: one for each that is owned now.
+        """
+        now = {(mark.source.topic, str(mark.source.partition)): mark for mark in marks}
+        for place in set(self._places) - set(now):
+            for gauge in (LAG, WATERMARK):
+                gauge.remove_by_labels({"topic": place[0], "partition": place[1]})
+        self._places = {place: self._complete_ms(place, mark) for place, mark in now.items()}
+        for place, mark in now.items():
+            LAG.labels(*place).set(mark.lag)
+            if self._disorder_ms is not None:
+                WATERMARK.labels(*place).set(self._places[place] / 1_000)
+        for topic in self._topics:
+            OWNED.labels(topic).set(sum(place[0] == topic for place in now))
+
+    def _complete_ms(self, place: tuple[str, str], mark: SourceMark) -> float:
+        """Event time up to which a partition is in the log, as decide takes it: a quiet one holds nothing back."""
+        quiet_ms = time.time() * 1_000 - (self._disorder_ms or 0) if mark.to_end else 0.0
+        return max(mark.watermark_ms, quiet_ms, self._places.get(place, 0.0))

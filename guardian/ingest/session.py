@@ -84,6 +84,7 @@ class Session:
         self._looking: asyncio.Task[dict[str, str]] | None = None
         self._looked_at = time.monotonic()
         self._marked_at = time.monotonic()
+        self._shown = metrics.Shown(plan.sources, plan.disorder_ms)
         self._held_at = (
             time.monotonic()
         )  # since when there may be nothing to do: an assignment began, ended, or was refused
@@ -106,6 +107,7 @@ class Session:
                 if task is not None:
                     await asyncio.wait({task})
                     task.cancelled() or task.exception()  # looked at, so that asyncio does not complain
+            self._shown.show([])
 
     async def _round(self) -> None:
         self._look_at_ids_if_due()
@@ -118,7 +120,7 @@ class Session:
         if self._membership.era == era == self._era:
             self._take(fetched)
             await self._write_if_due()
-            self._say_marks_if_due()
+            self._report_if_due()
 
     def _look_at_ids_if_due(self) -> None:
         """Notice a topic that was made anew under our feet: its offsets would be taken for those of the one before."""
@@ -135,6 +137,7 @@ class Session:
     async def _drop(self) -> None:
         """A revocation: forget everything accumulated; the tick in flight is awaited."""
         self._lanes = {}
+        self._shown.show([])
         self._held_at = time.monotonic()
         if self._tick is not None:
             await asyncio.wait({self._tick})
@@ -257,21 +260,27 @@ class Session:
         except (Doubt, KafkaError) as error:
             log.warning("ended with something announced and not settled; the successor repeats it: %s", error)
 
-    def _say_marks_if_due(self) -> None:
+    def _report_if_due(self) -> None:
+        """Show how far each source partition is, and say it to decide."""
         now_s = time.monotonic()
         owner = self._lanes and generation_of(self._consumer) == self._generation
-        if self._plan.disorder_ms is None or not owner or now_s - self._marked_at < MARKS_S:
+        if not owner:
+            self._shown.show([])
+        if not owner or now_s - self._marked_at < MARKS_S:
             return
+        marks = [self._mark(lane, self._plan.disorder_ms or 0) for lane in self._lanes.values()]
+        self._shown.show(marks)
         if self._marks is not None and not self._marks.done():
             return
         self._marked_at = now_s
+        if self._plan.disorder_ms is not None:
+            self._say(marks, self._plan.disorder_ms)
+
+    def _say(self, marks: list[SourceMark], disorder_ms: int) -> None:
         expected = {topic: len(self._consumer.partitions_for_topic(topic) or ()) for topic in self._plan.sources}
         if not all(expected.values()):
             return  # a topic that metadata does not know yet is expected all the same: better blind than wrong
-        marks = [self._mark(lane, self._plan.disorder_ms) for lane in self._lanes.values()]
-        for mark in marks:
-            metrics.show_mark(mark)
-        value = encode_payload(watermarks(self._plan.process, marks, expected, self._plan.disorder_ms))
+        value = encode_payload(watermarks(self._plan.process, marks, expected, disorder_ms))
         self._marks = asyncio.create_task(self._send_marks(value))
 
     def _mark(self, lane: Lane, disorder_ms: int) -> SourceMark:

@@ -55,6 +55,9 @@ class Board:
             "alerts": self._take_alert,
             "rollbacks": self._take_rollback,
         }
+        for topic in self._takers:
+            metrics.RECORDS.labels(topic)
+            metrics.RUBBISH.labels(topic)
 
     @property
     def topics(self) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from guardian.errors import DecodeReason
+
 REQUESTS: Final = Counter("guardian_serve_requests", "Requests answered", ["method", "route", "code"])
 REQUEST_SECONDS: Final = Histogram(
     "guardian_serve_request_seconds",
@@ -25,3 +27,11 @@ BEHIND: Final = Gauge("guardian_serve_lag_records", "Records not yet in the read
 BEAT_AGE: Final = Gauge("guardian_serve_beat_age_seconds", "Age of the oldest partition's sign of life of decide")
 CLIENTS: Final = Gauge("guardian_serve_stream_clients", "Clients that follow a stream", ["stream"])
 DROPPED: Final = Counter("guardian_serve_dropped_stream_clients", "Clients that were too slow", ["stream"])
+
+# From nothing to one is no growth to Prometheus: the first of anything shows only where a zero stood.
+for _reason in ("unauthorized", "forbidden"):
+    REFUSED.labels(_reason)
+for _bad in DecodeReason:
+    BAD_EVENTS.labels(_bad.value)
+for _topic in ("telemetry", "migrations"):
+    EVENTS.labels(_topic)

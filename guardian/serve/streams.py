@@ -136,6 +136,9 @@ class Hub:
         self._numbers = dict.fromkeys(Stream, 0)
         self._clients: dict[Stream, set[Client]] = {stream: set() for stream in Stream}
         self._closed = False
+        for stream in Stream:
+            metrics.CLIENTS.labels(stream).set(0)
+            metrics.DROPPED.labels(stream)
 
     def publish(self, stream: Stream, value: Any) -> None:
         """Tell every client of a stream.
