@@ -18,8 +18,10 @@ def raise_alert(state: RolloutState, watch: Watch, now: Instant, trigger: Trigge
     """Say that a trigger fired; nothing when its alert is active already."""
     if watch.alert is not None:
         return
+    # A leap of the watermark is judged at many event times in one instant of log time: each onset has its own id.
+    onset_ms = watch.onset_ms = max(now.log_ms, watch.onset_ms + 1)
     watch.alert = Alert(
-        id=f"{state.flag}/{state.attempt}/{trigger.name}/{now.log_ms}",
+        id=f"{state.flag}/{state.attempt}/{trigger.name}/{onset_ms}",
         flag=state.flag,
         attempt=state.attempt,
         trigger=trigger.name,
@@ -27,8 +29,8 @@ def raise_alert(state: RolloutState, watch: Watch, now: Instant, trigger: Trigge
         tell=trigger.tell,
         do=trigger.do,
         active=True,
-        onset_ms=now.log_ms,
-        at_ms=now.log_ms,
+        onset_ms=onset_ms,
+        at_ms=onset_ms,
         text=verdict.text,
         evidence=located(verdict.evidence, now),
     )
@@ -39,7 +41,7 @@ def end_alert(watch: Watch, now: Instant, text: str) -> None:
     """Say that what an active alert was about is over; nothing when none is active."""
     if watch.alert is None:
         return
-    now.said.append(replace(watch.alert, active=False, at_ms=now.log_ms, text=text))
+    now.said.append(replace(watch.alert, active=False, at_ms=max(now.log_ms, watch.alert.onset_ms), text=text))
     watch.alert = None
 
 

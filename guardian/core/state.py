@@ -29,11 +29,13 @@ class Watch(Struct):
         hold: its clock.
         verdict: the last one; None before any.
         alert: the alert that is active, None for none.
+        onset_ms: log time of the last alert's onset, 0 before any.
     """
 
     hold: Hold = field(default_factory=Hold)
     verdict: Verdict | None = None
     alert: Alert | None = None
+    onset_ms: int = 0
 
 
 def look_back_s(spec: RolloutSpec) -> int:

@@ -473,6 +473,21 @@ def test_notify_tells_once_and_moves_nothing() -> None:
     assert scene.all(Alert)[2].id != raised.id
 
 
+def test_every_onset_has_an_id_of_its_own_also_within_one_leap_of_the_watermark() -> None:
+    scene = Scene(spec(LONG, triggers=(trigger(above("error_rate", 0.05, over_s=1), Action.NOTIFY),)))
+    scene.seconds(3, ok=20)
+    for second in range(10):
+        scene.t += 1_000
+        scene.events(ok=20, error=20 * (second % 2))
+    scene.marks()
+    raised = [alert for alert in scene.all(Alert) if alert.active]
+    ended = [alert for alert in scene.all(Alert) if not alert.active]
+    assert len(raised) > 2
+    assert len({alert.id for alert in raised}) == len(raised)
+    assert [alert.id for alert in ended] == [alert.id for alert in raised]
+    assert all(alert.at_ms >= alert.onset_ms for alert in ended)
+
+
 def test_a_pause_trigger_pauses_and_the_others_watch_on() -> None:
     triggers = (trigger(above("timeout_count", 0, over_s=10), Action.PAUSE), trigger(above("crash_count", 0, over_s=0)))
     scene = Scene(spec(LONG, triggers=triggers))
