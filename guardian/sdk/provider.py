@@ -21,6 +21,7 @@ from guardian.core.events import Assignment
 from guardian.sdk.connection import Connection
 from guardian.sdk.document import FlagDocument, Pair
 from guardian.sdk.evaluate import evaluate
+from guardian.sdk.events import Once
 from guardian.sdk.following import Follower, News, Timing
 from guardian.sdk.snapshot import read_snapshot
 from guardian.sdk.store import Counts, Store
@@ -108,6 +109,7 @@ class GuardianProvider(AbstractProvider):
         self._used: dict[str, bool] = {}
         self._evaluation_errors = 0
         self._overrides_ignored = 0
+        self._once = Once()
 
     def get_metadata(self) -> Metadata:
         """Return the provider's name."""
@@ -241,6 +243,8 @@ class GuardianProvider(AbstractProvider):
             self._evaluation_errors += 1
         if answer.override_ignored:
             self._overrides_ignored += 1
+            # Its value is not told: a variable of this name may be somebody else's.
+            self._once.warn("%s overrides nothing: write on, off or a variant's name", document.override_name)
         metadata = document.metadata(answer.assignment)
         if answer.variant is None:
             return FlagResolutionDetails(default, reason=answer.reason, flag_metadata=metadata)

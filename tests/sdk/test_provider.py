@@ -221,7 +221,9 @@ def test_each_type_resolves_and_another_type_gives_the_default(
     asyncio.run(scene())
 
 
-def test_an_override_is_read_at_each_evaluation(on_embedded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_override_is_read_at_each_evaluation(
+    on_embedded: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scene() -> None:
         async with guardian(on_embedded) as writer:
             await writer.write(written(weight_bp=0, env_prefix="SHOP"))
@@ -233,7 +235,10 @@ def test_an_override_is_read_at_each_evaluation(on_embedded: Settings, monkeypat
                 assert details(client).variant == "on"
                 monkeypatch.setenv("SHOP_NEW_PRICING", "what")
                 assert details(client).variant == "off"
-                assert provider.counts().overrides_ignored == 1
+                assert details(client).variant == "off"
+                assert provider.counts().overrides_ignored == 2
+                warning = "SHOP_NEW_PRICING overrides nothing: write on, off or a variant's name"
+                assert caplog.messages.count(warning) == 1
 
     asyncio.run(scene())
 
