@@ -6,7 +6,6 @@ hot path (bench/ingest.py measures it), `decode_telemetry` takes one message.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final, Literal, TypeVar
 
@@ -17,6 +16,7 @@ from msgspec import Struct
 from guardian.core.events import MAX_EVENT_BYTES, EventOutcome
 from guardian.core.words import FLAG_NAME_PATTERN
 from guardian.errors import DecodeError, DecodeReason
+from guardian.wire.event_faults import MISSING, fault_of
 
 T = TypeVar("T")
 
@@ -197,7 +197,8 @@ def decode_migration(value: bytes | None, arrival_ms: int = 0, future_ms: int = 
     if event.flag is not None:
         _check_flag_name(event.flag)
     if event.event_type == "dual_run" and event.match is None:
-        raise DecodeError(DecodeReason.MISSING_FIELD, "a dual_run without match")
+        fix = "say in match whether both gave the same: true or false"
+        raise DecodeError(DecodeReason.MISSING_FIELD, "a dual_run without match", fix)
     _check_short(event, "component", "variant", "service")
     _check_positive(event, "duration", "control_ms", "candidate_ms", "flag_version")
     return event
@@ -249,38 +250,8 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         raise DecodeError(DecodeReason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES}")
     try:
         return decoder.decode(value)
-    except msgspec.ValidationError as error:
-        raise DecodeError(_reason_of(str(error)), str(error)) from error
-    except RecursionError as error:
-        raise DecodeError(DecodeReason.MALFORMED_JSON, "nested too deeply") from error
-    except (msgspec.DecodeError, ValueError) as error:  # ValueError: not UTF-8
-        if (found := _non_finite(value)) is not None:
-            raise DecodeError(DecodeReason.BAD_VALUE, f"{found} is no number in JSON") from error
-        raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
-
-
-def _reason_of(message: str) -> DecodeReason:
-    if message.startswith("Object missing required field"):
-        return DecodeReason.MISSING_FIELD
-    if message.startswith(("Invalid enum value", "Number out of range")):
-        return DecodeReason.BAD_VALUE
-    return DecodeReason.WRONG_TYPE
-
-
-def _non_finite(value: bytes) -> str | None:
-    """Return NaN, Infinity or -Infinity when one of these is all that keeps a message from being JSON."""
-    found: list[str] = []
-
-    def note(word: str) -> None:
-        found.append(word)
-
-    if b"NaN" not in value and b"Infinity" not in value:
-        return None
-    try:
-        json.loads(value, parse_constant=note)
-    except (ValueError, RecursionError):
-        return None
-    return found[0] if found else None
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:  # ValueError: not UTF-8
+        raise fault_of(error, value) from error
 
 
 def _check_common(event: TelemetryEvent) -> None:
@@ -300,6 +271,9 @@ def _check_flags(event: TelemetryEvent) -> None:
     flags: dict[str, Any] = dict(event.flags or {})
     if event.flag is not None:
         flags[event.flag] = "" if event.kind == "gauge" else event.variant
+    if not flags and event.kind == "gauge":
+        fix = "name the flag whose rollout shall be judged by it; several in flags"
+        raise DecodeError(DecodeReason.MISSING_FIELD, "a gauge with neither flag nor flags", fix)
     if not flags:
         raise DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor flags", "say which flag was evaluated")
     if len(flags) > MAX_FLAGS_PER_EVENT:
@@ -307,7 +281,7 @@ def _check_flags(event: TelemetryEvent) -> None:
     for flag, variant in flags.items():
         _check_flag_name(flag)
         if variant is None:
-            raise DecodeError(DecodeReason.MISSING_FIELD, f"flag {flag} without a variant")
+            raise DecodeError(DecodeReason.MISSING_FIELD, f"flag {flag} without a variant", "say which one was served")
         if not isinstance(variant, str):
             raise DecodeError(DecodeReason.WRONG_TYPE, f"the variant of {flag} is {variant!r}, not a name")
         if len(variant) > MAX_NAME_CHARS:
@@ -341,10 +315,11 @@ def _check_positive(event: Struct, *names: str) -> None:
     for name in names:
         figure = getattr(event, name)
         if figure is not None and (figure < 0 or (isinstance(figure, int) and figure > MAX_VERSION)):
-            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} is {figure}")
+            fix = "send 0 or more" if figure < 0 else ""
+            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} is {figure}", fix)
 
 
 def _need(event: Struct, *names: str) -> None:
     for name in names:
         if getattr(event, name) is None:
-            raise DecodeError(DecodeReason.MISSING_FIELD, f"{name} is missing")
+            raise DecodeError(DecodeReason.MISSING_FIELD, f"{name} is missing", MISSING[name])
