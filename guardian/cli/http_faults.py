@@ -46,6 +46,27 @@ def fault_of(reply: httpx.Response, url: str) -> GuardianError:
     return _error(where, fix, Exit.USAGE if reply.status_code in _WRONG_WORDS else Exit.NO)
 
 
+def document_of(reply: httpx.Response, url: str) -> dict[str, Any]:
+    """Return the JSON object that serve has answered with.
+
+    Args:
+        reply: read whole.
+        url: where serve was looked for.
+
+    Raises:
+        GuardianError: it says no, or is not serve.
+    """
+    if reply.status_code != httpx.codes.OK:
+        raise fault_of(reply, url)
+    try:
+        body = reply.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise fault_of(reply, url)
+    return body
+
+
 def no_answer(url: str, what: str) -> TransportError:
     """Return the error for a serve that does not answer.
 

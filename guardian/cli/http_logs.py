@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -69,13 +69,21 @@ def identity(topic: Topic, value: dict[str, Any]) -> tuple[Any, ...]:
             return (value["id"],)
 
 
-async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Yield server-sent events as (kind, value); comments and everything that is no JSON object are left out.
+class Event(NamedTuple):
+    """A server-sent event: its kind, its value, and where to go on behind it."""
+
+    kind: str
+    value: dict[str, Any]
+    id: str
+
+
+async def events(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
+    """Yield server-sent events; comments and everything that is no JSON object are left out.
 
     Args:
         lines: the stream's, without their ends.
     """
-    kind, data = "message", ""
+    kind, data, place = "message", "", ""
     async for line in lines:
         name, _, text = line.partition(":")
         text = text.removeprefix(" ")
@@ -83,10 +91,12 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str
             kind = text
         elif name == "data":
             data += text
+        elif name == "id":
+            place = text
         elif not line:
             if data and isinstance(value := msgspec.json.decode(data), dict):
-                yield kind, value
-            kind, data = "message", ""
+                yield Event(kind, value, place)
+            kind, data, place = "message", "", ""
 
 
 def _changed_ms(document: dict[str, Any] | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
@@ -12,15 +13,16 @@ import msgspec
 from msgspec.structs import replace
 
 from guardian.cli.door import Answers, Sayings, Topic
-from guardian.cli.http_faults import fault_of, no_answer
-from guardian.cli.http_logs import Past, events
+from guardian.cli.http_faults import document_of, fault_of, no_answer
+from guardian.cli.http_following import Following, may_heal
+from guardian.cli.http_logs import Past
 from guardian.cli.http_sending import send_chunks
 from guardian.cli.reading import REACH_S, Present
 from guardian.cli.sending import Sent
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision, RolloutStatus
 from guardian.core.words import ALL_FLAGS
-from guardian.errors import SettingsError, TransportError
+from guardian.errors import GuardianError, SettingsError
 
 MAX_WAIT_S: Final = 60.0
 """Serve waits no longer for an answer."""
@@ -55,9 +57,18 @@ class ServeDoor:
     async def watch(self) -> AsyncGenerator[Present, None]:
         """Yield the statuses as they stand, about once a second, for ever."""
         async with self._client() as client:
+            present = await self._present(client)
             while True:
-                yield await self._present(client)
+                yield present
                 await asyncio.sleep(_WATCH_S)
+                try:
+                    present = await self._present(client)
+                except (httpx.HTTPError, GuardianError) as error:
+                    if not may_heal(error):
+                        raise
+                    # What was known stays on the screen, and beside it that it may be old.
+                    doubt = f"no answer from serve at {self._url}: what stands here may be old"
+                    present = dataclasses.replace(present, doubts=[doubt])
 
     async def ask(self, given: Command, wait_s: float) -> Answers:
         """Send a command and collect its answers."""
@@ -80,12 +91,10 @@ class ServeDoor:
     async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends. The past is as long as serve remembers."""
         log = Past(topic, flag)
-        async with self._client(_QUIET_S) as client:
-            found = self._ask_again(client, log) if topic is Topic.ROLLBACKS else self._stream(client, log)
-            async with aclosing(found):
-                async for one in found:
-                    if one is None or past or log.ended:
-                        yield one
+        async with self._client(_QUIET_S) as client, aclosing(Following(client, self._url, log).follow()) as found:
+            async for one in found:
+                if one is None or past or log.ended:
+                    yield one
 
     async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
         """Send every line that is an event; serve judges each."""
@@ -97,7 +106,7 @@ class ServeDoor:
             return await send_chunks(client, lines, self._url)
 
     async def _present(self, client: httpx.AsyncClient) -> Present:
-        body = await self._get(client, "/v1/rollouts")
+        body = document_of(await client.get("/v1/rollouts"), self._url)
         ready = _json(await client.get("/readyz"))
         found = {}
         unreadable = []
@@ -109,39 +118,6 @@ class ServeDoor:
                 unreadable.append(str(one.get("state", {}).get("flag", "")))
         doubts = [f"serve is not ready: {reason}" for reason in ready.get("reasons", [])]
         return Present(found, unreadable, None, doubts)
-
-    async def _stream(self, client: httpx.AsyncClient, log: Past) -> Sayings:
-        """Listen first, then ask for what was before: nothing is missed between the two, and nothing said twice."""
-        async with client.stream("GET", f"/v1/stream/{log.topic}") as reply:
-            if reply.status_code != httpx.codes.OK:
-                await reply.aread()
-                raise fault_of(reply, self._url)
-            for said in log.take(await self._get(client, log.path, log.query)):
-                yield said
-            log.ended = True
-            yield None
-            async for kind, value in events(reply.aiter_lines()):
-                if kind == "end":
-                    raise TransportError(f"serve at {self._url} ended the stream", "run it again", retriable=True)
-                if kind == log.topic and (new := log.news(value)) is not None:
-                    yield new
-        raise no_answer(self._url, "the stream broke off")
-
-    async def _ask_again(self, client: httpx.AsyncClient, log: Past) -> Sayings:
-        """There is no stream of this: ask once a second."""
-        while True:
-            for said in log.take(await self._get(client, log.path, log.query)):
-                yield said
-            if not log.ended:
-                log.ended = True
-                yield None
-            await asyncio.sleep(_WATCH_S)
-
-    async def _get(self, client: httpx.AsyncClient, path: str, query: dict[str, Any] | None = None) -> dict[str, Any]:
-        reply = await client.get(path, params=query)
-        if reply.status_code != httpx.codes.OK:
-            raise fault_of(reply, self._url)
-        return _json(reply)
 
     @asynccontextmanager
     async def _client(self, read_s: float = REACH_S) -> AsyncIterator[httpx.AsyncClient]:

@@ -70,7 +70,8 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, list
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
     """
-    disable_created_metrics()  # when each counter began: as many series again, and nobody asks
+    # When each counter began: as many series again, and nobody asks.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     with metrics_served(settings):
         await run_loops(_loops(settings, role, stop, listening), stop)
 
