@@ -1,6 +1,6 @@
 """Both arms by the split alone, for comparisons with control: who was allowed, denied or overridden is not like others.
 
-Kept only while a rule compares with control.
+Kept only while a rule compares with control, or asks whether an arm has fallen silent.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ class Arms(Struct):
     def tally(self, variant: str) -> Tally:
         """Return an arm's figures since the step began, to be read."""
         return self.tallies.get(variant) or Tally()
+
+    @property
+    def is_empty(self) -> bool:
+        """True while neither arm has a bucket."""
+        return all(series.is_empty for series in self.series.values())
 
     def roll(self, watermark_s: int) -> None:
         """Fold what has grown old into coarser buckets."""

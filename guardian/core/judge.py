@@ -43,7 +43,7 @@ def lack(rule: Rule, found: Finding, needed: int) -> Reason | None:
     """
     if found.doubt is not None:
         return found.doubt
-    if found.value is None or found.n == 0:
+    if found.value is None or (found.n == 0 and not found.basis):
         return Reason.NO_DATA
     if found.n < needed and not found.basis:
         return Reason.TOO_FEW_SAMPLES

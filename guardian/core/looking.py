@@ -19,6 +19,8 @@ from guardian.core.windows import Series, Tally
 from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
 
 EVER_MS: Final = 1 << 62
+SILENT_ARM: Final = 10
+"""So many requests expected and none seen: by chance that happens once in 22,000 times, exp(10)."""
 
 
 def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int) -> Finding:
@@ -46,6 +48,26 @@ def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
     start_ms = at_ms - rule.over_ms
     tally = state.series.window(start_ms, EVER_MS, latency=False, figure=rule.metric.key)
     return find(rule.metric, tally, start_ms, at_ms)
+
+
+def doubt_low_count(state: RolloutState, rule: Rule, found: Finding) -> Finding:
+    """Doubt a count that is low for another reason than the candidate's.
+
+    A window that reaches back beyond the flag change is not full yet. None at all is judged when by control's requests
+    the candidate should have had the limit, and enough that none is no chance: then one arm is silent. Otherwise it is
+    no traffic, which is no data.
+    """
+    if not state.weight_bp or state.killed:
+        return replace(found, doubt=Reason.NO_DATA, note="nobody is served the candidate")
+    if found.start_ms < state.content_ms + state.spec.settle_ms or found.end_ms < state.promote_after_ms:
+        return replace(found, doubt=Reason.SETTLING, note=f"not {duration_text(rule.over_ms)} of evidence yet")
+    if found.n or state.arms is None or rule.metric.origin is not Origin.REQUESTS:
+        return found
+    control = state.arms.series[state.spec.variants.control]
+    n = control.window(found.start_ms, found.end_ms, latency=False, figure="").n
+    if not n or n * state.weight_bp < max(rule.limit, SILENT_ARM) * (WEIGHT_FULL_BP - state.weight_bp):
+        return found
+    return replace(found, basis=f"control had {count_text(n)}")
 
 
 # Arms

@@ -19,7 +19,8 @@ def retain(state: RolloutState) -> None:
     keep_s = look_back_s(spec)
     state.series.keep_s = keep_s
     state.tracked = tuple(sorted({rule.metric.key for rule in rules if rule.metric.origin is Origin.FIGURES}))
-    state.arms = _arms(state, keep_s) if any(rule.against is Against.CONTROL for rule in rules) else None
+    compares = any(rule.against is Against.CONTROL or rule.is_low_count for rule in rules)
+    state.arms = _arms(state, keep_s) if compares else None
     state.past = _past(state) if any(_needs_past(spec, rule) for rule in rules) else None
     state.gauges = _gauges(state, [rule for rule in rules if rule.metric.origin is Origin.GAUGES])
     every = [state.series, *(state.arms.series.values() if state.arms else ()), *([state.past] if state.past else ())]

@@ -174,6 +174,11 @@ class Rule(Struct, frozen=True):
         """True when the figures are those since the step began."""
         return self.over_ms == 0
 
+    @property
+    def is_low_count(self) -> bool:
+        """True for a trailing count that crosses when there is too little of it."""
+        return self.metric.unit is Unit.COUNT and self.op in (Op.BELOW, Op.AT_MOST) and not self.per_step
+
 
 class Trigger(Struct, frozen=True):
     """Must we act?

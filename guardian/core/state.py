@@ -78,7 +78,7 @@ class RolloutState(Struct):
         id_offset, ordinal: how many ids were made at which offset.
         touched: something arrived since the last status.
         tracked: the named figures that a rule looks at.
-        arms: both arms by split only; None unless a rule compares with control.
+        arms: both arms by split only; None unless a rule compares with control, or fires on a low count.
         past: control's buckets, which no flag change empties; None unless a rule compares with a baseline of them.
         baseline: what was frozen when this attempt's first step above zero began; None before.
         gauges: of services; None unless a rule looks at one.

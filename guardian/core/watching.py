@@ -13,7 +13,7 @@ from guardian.core.alerts import end_alert, raise_alert
 from guardian.core.finding import Finding
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.judge import judge_trigger
-from guardian.core.looking import look, look_on_arrival
+from guardian.core.looking import doubt_low_count, look, look_on_arrival
 from guardian.core.outputs import Verdict
 from guardian.core.rollout import Op, Origin, Trigger, Unit
 from guardian.core.state import RolloutState, Watch
@@ -74,6 +74,7 @@ def _nothing_to_judge(state: RolloutState) -> bool:
         state.series.is_empty
         and state.spec.variants.candidate not in state.step_tallies
         and not any(watch.hold.crossed for watch in state.watches.values())
+        and (state.arms is None or state.arms.is_empty)
         and (state.gauges is None or state.gauges.is_empty)
         and not state.reported.outside
         and not (state.fleet.served and _listens(state))
@@ -109,7 +110,8 @@ def _found(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> F
     rule = trigger.rule
     if _acts_on_arrival(trigger) and not rule.per_step and rule.metric.origin is not Origin.PEOPLE:
         return look_on_arrival(state, rule, at_ms)
-    return look(state, rule, trigger.min_samples, now, at_ms)
+    found = look(state, rule, trigger.min_samples, now, at_ms)
+    return doubt_low_count(state, rule, found) if rule.is_low_count else found
 
 
 def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, *, already_told: bool) -> bool:

@@ -77,6 +77,10 @@ _GRAMMAR: Final = """\
 - `growing 10%/hour` compares the mean of the newest window (5m unless said) with that of one period before.
 - `silent for 2m` fires when a service that has sent heartbeats for this flag stops, while guardian itself sees.
   No traffic while heartbeats go on is no silence.
+- A trigger on a count that is too low, as `request_count < 10 per 5m`, is judged once its window lies wholly behind the
+  last flag change and its `settle`. None at all counts when, by control's requests (of assignment `split`),
+  the candidate should have had the limit, and 10 at least: then one arm is silent.
+  Otherwise it is no traffic: INCONCLUSIVE, NO_DATA.
 - `metric NAME` is the mean of what events carry in their `metrics`;
   where no event carries it, what an operator has set with `guardian metric set`.
 - `bug_count` counts what `guardian bug` reports since the step began; `critical bug reported` says `bug_count > 0`.

@@ -138,6 +138,41 @@ def test_a_comparison_with_too_few_samples_widens_on_both_sides_to_at_most_its_h
     assert shown(scene).evidence.held_ms > 0
 
 
+def test_a_count_that_is_too_low_is_judged_once_its_window_is_full() -> None:
+    scene = Scene(declared(watching("request_count < 600 per minute", Action.ROLLBACK)))
+    pass_s(scene, 74, on={"ok": 20}, off={"ok": 20})
+    assert reason(shown(scene)) == ("INCONCLUSIVE", "SETTLING")
+    assert shown(scene).text == "request_count 1,200: not 1m of evidence yet"
+    pass_s(scene, 20, on={"ok": 20}, off={"ok": 20})
+    assert reason(shown(scene)) == ("PASS", "WITHIN_LIMIT")
+    pass_s(scene, 60, on={"ok": 5}, off={"ok": 20})
+    assert scene.where == "rolled_back - 0"
+    assert scene.rollbacks()[-1].text.startswith("it: request_count 5")
+    pass_s(scene, 200, off={"ok": 20})
+    assert reason(shown(scene)) == ("INCONCLUSIVE", "NO_DATA"), "nobody is served the candidate"
+
+
+def test_an_arm_that_is_silent_is_judged_while_control_is_not() -> None:
+    scene = Scene(declared(watching("request_count < 10 per minute", Action.ROLLBACK)))
+    pass_s(scene, 200)
+    assert reason(shown(scene)) == ("INCONCLUSIVE", "NO_DATA")
+    assert scene.where == "progressing half 5000", "no traffic at all is no silence of the candidate"
+    pass_s(scene, 4, off={"ok": 3})
+    assert scene.where == "progressing half 5000", "the candidate's may be on their way"
+    pass_s(scene, 3, off={"ok": 3})
+    assert scene.where == "rolled_back - 0"
+    assert scene.rollbacks()[-1].text == "it: request_count 0 < 10 over 1m (control had 12)"
+
+
+def test_at_full_weight_no_requests_at_all_are_no_silent_arm() -> None:
+    scene = Scene(declared(watching("request_count < 10 per minute", Action.ROLLBACK), steps=(step("full", 10_000),)))
+    pass_s(scene, 90, on={"ok": 20})
+    pass_s(scene, 200)
+    assert scene.where == "completed full 10000"
+    verdict = scene.state().watches["it"].verdict
+    assert verdict is not None and reason(verdict) == ("INCONCLUSIVE", "NO_DATA")
+
+
 def test_split_figures_are_kept_only_while_a_rule_needs_them() -> None:
     scene = Scene(declared(watching("error_rate > 5%")))
     assert scene.state().arms is None
