@@ -64,7 +64,7 @@ def _add(state: RolloutState, variant: str, second: int, tally: Tally, now: Inst
     state.step_tallies.setdefault(variant, Tally()).add(tally)
     watermark_s = now.watermark_ms // 1_000
     if is_late(second, watermark_s):
-        state.late_count += tally.n
+        state.late_count += tally.n or int(max(n for n, _ in tally.sums.values()))
     elif variant == state.spec.variants.candidate:
         state.series.add(second, tally, watermark_s)
 

@@ -135,8 +135,8 @@ class RolloutStatus(Struct, frozen=True):
         baked_ms, bake_ms: how much of the bake is over, and how long it is.
         since_ms: log time when the phase or step was entered.
         lag_ms: log time less watermark at this moment; -1 when guardian is blind.
-        late_count: events too late for their buckets, in this attempt.
-        stale_version_count: events decided by an older flag version, not counted, in this attempt.
+        late_count: events too late for their buckets, since the rollout was declared.
+        stale_version_count: events decided by an older flag version, not counted, since the rollout was declared.
         evidence_from_ms: event time from which windows are filled without a gap; 0 for always.
         baseline: what rules compare with as the baseline, as a sentence; empty when none does.
         live_count: instances that were heard of in the last minute.

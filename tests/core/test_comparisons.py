@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from guardian.core.inputs import Bucket
 from guardian.core.outputs import Decision, Verdict
 from guardian.core.rollout import Gate, RolloutSpec, Trigger
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, pack, unpack
@@ -355,6 +356,15 @@ def test_mismatches_of_dual_runs_count_whichever_variant_was_served() -> None:
     pairs(scene, 500, 50, variant="off")
     assert scene.where == "paused half 5000"
     assert scene.decision().text == "it: mismatch_count 110 > 100 over 1h (n=1,000)"
+
+
+def test_dual_runs_that_come_too_late_are_counted_as_late() -> None:
+    scene = Scene(declared(watching("mismatch_count > 100/hour")))
+    pass_s(scene, 200, on=GOOD)
+    late = Bucket(scene.t // 1_000 - 150, pairs=[7, 1, 0, 0, 0])
+    scene.batch(cell("on", late, version=scene.flag().version), cell("off", late, version=scene.flag().version))
+    pass_s(scene, 1)
+    assert scene.status().late_count == 14
 
 
 def test_a_rate_of_mismatches_rests_on_the_pairs() -> None:
