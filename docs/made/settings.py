@@ -67,7 +67,11 @@ def _tokens() -> str:
     fields = [[code(name), field.description or ""] for name, field in Token.model_fields.items()]
     roles = [[code(str(role)), _ROLES[role]] for role in Role]
     example = '[[tokens]]\nname = "anna"\nsha256 = "' + "0123456789abcdef" * 4 + '"\nrole = "operator"'
-    how = 'The token itself stands nowhere: `printf %s "$TOKEN" | sha256sum` gives what belongs into the file.'
+    how = (
+        "`guardian token new NAME --role ROLE` makes one, shows it once, and says what belongs into the file: "
+        "its hash. The token itself stands nowhere. Of one that you have already, "
+        '`printf %s "$TOKEN" | sha256sum` gives the hash.'
+    )
     where = (
         'In the environment they are one JSON list: `GUARDIAN_TOKENS=\'[{"name": ..., "sha256": ..., "role": ...}]\'`.'
     )

@@ -33,6 +33,7 @@ from guardian.cli.commands.send import send
 from guardian.cli.commands.start import start
 from guardian.cli.commands.status import status
 from guardian.cli.commands.tail import tail
+from guardian.cli.commands.token import token
 from guardian.cli.commands.topics import topics
 from guardian.cli.commands.unkill import unkill
 from guardian.cli.commands.version import version
@@ -52,7 +53,14 @@ app = typer.Typer(
 
 _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Try": {"demo": demo, "dev": dev},
-    "Operate": {"run": run_command, "topics": topics, "doctor": doctor, "send": send, "checkpoint": checkpoint},
+    "Operate": {
+        "run": run_command,
+        "topics": topics,
+        "token": token,
+        "doctor": doctor,
+        "send": send,
+        "checkpoint": checkpoint,
+    },
     "Declare": {"init": init, "check": check, "apply": apply},
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tomllib
@@ -20,6 +21,14 @@ EMBEDDED_PARTITIONS = 4
 """What librdkafka's mock cluster gives every topic."""
 
 
+MAX_TOKEN_NAME_CHARS = 128
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 as 64 hex digits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 class Role(StrEnum):
     """What the bearer of a token may do."""
 
@@ -34,7 +43,9 @@ class Token(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: str = Field(min_length=1, max_length=128, description="who it is: the actor of every command")
+    name: str = Field(
+        min_length=1, max_length=MAX_TOKEN_NAME_CHARS, description="who it is: the actor of every command"
+    )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False, description="SHA-256 of the token, 64 hex digits")
     role: Role = Field(description="viewer, sender, operator or admin")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import ipaddress
 import logging
@@ -16,7 +15,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from guardian.core.inputs import Actor
-from guardian.kafka.settings import Role, Settings, Token
+from guardian.kafka.settings import Role, Settings, Token, digest_of
 from guardian.serve import metrics
 from guardian.serve.faults import Refused
 
@@ -97,7 +96,7 @@ class Access:
 
     def _find(self, credential: str) -> Token:
         """The token, compared in constant time; all are looked at, so that time tells nothing of which."""
-        given = hashlib.sha256(credential.encode()).hexdigest()
+        given = digest_of(credential)
         found = [token for token in self._tokens if hmac.compare_digest(token.sha256, given)]
         if not found:
             raise _unauthorized("unknown token", "ask who runs guardian for a token")
