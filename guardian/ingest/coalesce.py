@@ -136,10 +136,13 @@ class Coalescer:
             self._cells.add_telemetry(event)
 
     def _keep_newest(self, known: dict[Key, TelemetryEvent], key: Key, event: TelemetryEvent) -> None:
-        before = known.get(key)
-        if before is None or event.ts >= before.ts:
-            known[key] = event
-            self._extra_bytes += 600 + 150 * len(event.flags or {}) + 150 * len(event.metrics or {})
+        self._extra_bytes += 600 + 150 * len(event.flags or {}) + 150 * len(event.metrics or {})
+        before = known.get(key, event)
+        older, newest = (before, event) if event.ts >= before.ts else (event, before)
+        if older.metrics and older is not newest:
+            # One call tells of memory, another of a queue: the newest of each figure, not of the last call alone.
+            newest.metrics = {**older.metrics, **(newest.metrics or {})}
+        known[key] = newest
 
     def _add_migration(self, event: MigrationEvent) -> None:
         self._event_s = max(self._event_s, event.ts or 0.0)

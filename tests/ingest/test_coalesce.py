@@ -283,6 +283,15 @@ def test_the_newest_gauge_of_an_instance_is_kept() -> None:
     assert [(item.at_ms, item.metrics) for item in batch.gauges] == [(7_000, {"cpu_pct": 2.0})]
 
 
+def test_gauges_that_an_instance_tells_one_by_one_are_all_kept() -> None:
+    gauge = {"kind": "gauge", "service": "s", "instance": "i", "flag": "f"}
+    told = [(5, {"queue": 1.0}), (7, {"cpu_pct": 40.0, "queue": 2.0}), (6, {"queue": 3.0, "threads": 8.0})]
+    folder = coalescer()
+    folder.fold(records([json.dumps({"ts": ts, "metrics": metrics, **gauge}).encode() for ts, metrics in told]))
+    (batch,) = close(folder)[1].values()
+    assert [item.metrics for item in batch.gauges] == [{"queue": 2.0, "cpu_pct": 40.0, "threads": 8.0}]
+
+
 def test_metrics_keep_count_sum_squares_and_last() -> None:
     folder = coalescer()
     folder.fold(records([request(metrics={"m": value}) for value in (1, 2, 4)]))
