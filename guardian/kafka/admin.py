@@ -19,6 +19,8 @@ from guardian.kafka.settings import EMBEDDED_PARTITIONS, Settings
 
 _ALREADY_THERE: Final = 36
 _UNKNOWN_TOPIC: Final = 3
+_MORE_IS_WELCOME: Final = ("max.message.bytes", "min.insync.replicas", "retention.ms")
+_FOR_EVER: Final = "-1"
 SHOWN_WITHIN_S: Final = 15.0
 _POLL_S: Final = 0.05
 
@@ -126,20 +128,21 @@ def _problems(state: TopicState) -> list[Problem]:
     for key, wanted in state.wanted.items():
         actual = state.config.get(key, "")
         if not _as_wanted(key, actual, wanted):
+            least = "at least " if key in _MORE_IS_WELCOME else ""
             fix = f"kafka-configs.sh --alter --topic {name} --add-config {key}={_quoted(wanted)}"
-            found.append(Problem(name, f"{key} is {actual or 'not known'}, it must be {wanted}", fix))
+            found.append(Problem(name, f"{key} is {actual or 'not known'}, it must be {least}{wanted}", fix))
     return found
 
 
 def _as_wanted(key: str, actual: str, wanted: str) -> bool:
     """Whether a setting does what the catalogue counts on."""
-    match key:
-        case "cleanup.policy":
-            return set(actual.split(",")) == set(wanted.split(","))
-        case "max.message.bytes" | "min.insync.replicas":
-            return actual.isdigit() and int(actual) >= int(wanted)
-        case _:
-            return actual == wanted
+    if key == "cleanup.policy":
+        return set(actual.split(",")) == set(wanted.split(","))
+    if key == "retention.ms" and actual == _FOR_EVER:
+        return True
+    if key in _MORE_IS_WELCOME:
+        return actual.isdigit() and int(actual) >= int(wanted)
+    return actual == wanted
 
 
 def _quoted(value: str) -> str:

@@ -68,13 +68,30 @@ def test_existing_topics_are_never_altered_and_every_wrong_setting_is_named(kafk
     day_ms = 86_400_000
     assert asyncio.run(scene()) == [
         (settings.topic("inputs"), "message.timestamp.type is CreateTime, it must be LogAppendTime"),
-        (settings.topic("inputs"), f"retention.ms is 5000, it must be {7 * day_ms}"),
-        (settings.topic("inputs"), "max.message.bytes is 1000, it must be 1048588"),
+        (settings.topic("inputs"), f"retention.ms is 5000, it must be at least {7 * day_ms}"),
+        (settings.topic("inputs"), "max.message.bytes is 1000, it must be at least 1048588"),
         (settings.topic("flags"), "has 3 partitions, the settings say 4"),
         (settings.topic("flags"), "cleanup.policy is delete, it must be compact"),
-        (settings.topic("alerts"), f"retention.ms is 604800000, it must be {90 * day_ms}"),
-        (settings.topic("decisions"), f"retention.ms is 604800000, it must be {365 * day_ms}"),
+        (settings.topic("alerts"), f"retention.ms is 604800000, it must be at least {90 * day_ms}"),
+        (settings.topic("decisions"), f"retention.ms is 604800000, it must be at least {365 * day_ms}"),
     ]
+
+
+@pytest.mark.kafka
+def test_keeping_records_for_longer_is_the_operators_own_choice(kafka: ApacheKafka) -> None:
+    settings = settings_for(kafka, "longer")
+    longer = {"telemetry": str(3 * 86_400_000), "decisions": "-1"}
+
+    async def scene() -> list[str]:
+        wanted = {name: {**TOPICS[name].config(settings), "retention.ms": kept} for name, kept in longer.items()}
+        async with running(admin(settings), settings) as client:
+            await client.create_topics(
+                [NewTopic(settings.topic(name), 4, 1, topic_configs=config) for name, config in wanted.items()]
+            )
+        await create_topics(settings)
+        return [problem.message for problem in await check_topics(settings)]
+
+    assert asyncio.run(scene()) == []
 
 
 def test_topics_keyed_by_flag_have_one_number_of_partitions() -> None:
