@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from guardian.errors import Exit
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -49,3 +53,14 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
     rules = [line for line in targets if ":=" not in line and "?=" not in line]
     assert rules
     assert [line for line in rules if "## " not in line] == []
+
+
+def test_a_stranger_of_the_same_name_over_the_package_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "guardian", tmp_path / "guardian", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "guardian" / "shortcuts.py").touch()
+    command = [sys.executable, "-c", "from guardian.cli.main import run; run()", "list"]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert result.returncode == Exit.USAGE
+    assert "django-guardian is installed in the same environment: shortcuts.py" in result.stderr
+    assert "an environment of its own" in result.stderr
