@@ -9,11 +9,12 @@ from typing import Final
 import httpx
 
 from guardian.cli.http_faults import fault_of
-from guardian.cli.sending import Progress, Sent, read_event
+from guardian.cli.sending import Progress, Sent, problem_text, read_event
 
 MAX_LINES: Final = 1_000
 """Of one request; serve names no more refusals than that."""
 MAX_BYTES: Final = 500_000
+_MOST_HINTS: Final = 20
 
 
 async def send_chunks(client: httpx.AsyncClient, lines: Iterable[bytes], url: str) -> Sent:
@@ -57,7 +58,8 @@ async def _post(client: httpx.AsyncClient, chunk: list[tuple[int, bytes, str]], 
     answer = reply.json()
     if "accepted" not in answer:
         raise fault_of(reply, url)
-    refused = {one["index"]: one["message"] for one in answer["refused"]}
+    refused = {one["index"]: problem_text(one["message"], one["fix"]) for one in answer["refused"]}
+    sent.hints.extend(hint for hint in answer.get("hints", ()) if len(sent.hints) < _MOST_HINTS)
     for index, (number, _, target) in enumerate(chunk):
         if index in refused:
             sent.refuse(number, refused[index])

@@ -93,7 +93,7 @@ class KafkaDoor:
                     yield None
 
     async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
-        """Send every line that is a JSON object; ingest judges what it means."""
+        """Send every line that is an event: what ingest would make a dead letter of is refused here."""
         return await send_lines(self._settings, lines, topic)
 
     @asynccontextmanager

@@ -14,8 +14,11 @@ from aiokafka import AIOKafkaProducer
 from guardian.cli.reading import reached, reaching
 from guardian.cli.screen import notes
 from guardian.core.events import MAX_EVENT_BYTES
+from guardian.errors import DecodeError
 from guardian.kafka.clients import producer
 from guardian.kafka.settings import Settings
+from guardian.wire.event_hints import Hints
+from guardian.wire.events import decode_migration, decode_telemetry
 
 _IN_FLIGHT = 2_000
 """Records sent and not yet acked; then the reading of the file waits."""
@@ -32,12 +35,14 @@ class Sent:
         telemetry_count, migrations_count: events acked by Kafka.
         bad_count: lines that are no event.
         problems: the first of them: line number from 1, what is wrong.
+        hints: what is odd about events that were sent.
     """
 
     telemetry_count: int = 0
     migrations_count: int = 0
     bad_count: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
 
     def count(self, topic: str) -> None:
         """Count one more event for its topic."""
@@ -85,8 +90,29 @@ def read_event(text: bytes) -> tuple[dict[str, object] | None, str]:
     return event, ""
 
 
+def check_event(text: bytes, topic: str, future_ms: int) -> str:
+    """Return why ingest would make a dead letter of an event, and the way out; empty when it would not.
+
+    Args:
+        text: one event as JSON.
+        topic: `telemetry` or `migrations`.
+        future_ms: how far its time may lie ahead.
+    """
+    decode = decode_migration if topic == "migrations" else decode_telemetry
+    try:
+        decode(text, time.time_ns() // 1_000_000, future_ms)
+    except DecodeError as error:
+        return problem_text(error.message, error.fix)
+    return ""
+
+
+def problem_text(message: str, fix: str) -> str:
+    """Return what is wrong and what to do about it in one line."""
+    return f"{message}: {fix}" if fix else message
+
+
 async def send_lines(settings: Settings, lines: Iterable[bytes], topic: str) -> Sent:
-    """Send every line that is a JSON object; empty lines are left out.
+    """Send every line that is an event; empty lines are left out.
 
     Args:
         settings: where Kafka is.
@@ -107,7 +133,7 @@ async def _send_all(
 ) -> None:
     """Read, check, send; every `_IN_FLIGHT` records wait for their acks."""
     waiting: list[asyncio.Future[object]] = []
-    progress = Progress()
+    progress, hints = Progress(), Hints()
     for number, line in enumerate(lines, 1):
         if not (text := line.strip()):
             continue
@@ -116,6 +142,10 @@ async def _send_all(
             sent.refuse(number, problem)
             continue
         target = topic or ("migrations" if "event_type" in event else "telemetry")
+        if problem := check_event(text, target, settings.future_ms):
+            sent.refuse(number, problem)
+            continue
+        hints.look(text, time.time())
         key = _key(event)
         async with reaching(settings, _ACK_S):
             waiting.append(await sender.send(settings.topic(target), text, key=key))
@@ -124,6 +154,7 @@ async def _send_all(
             await _acked(settings, waiting)
             progress.show(sent)
     await _acked(settings, waiting)
+    sent.hints = hints.sentences()
 
 
 def _key(event: dict[str, object]) -> bytes | None:

@@ -74,6 +74,11 @@ _TAKEN: Final[dict[str, Any]] = {
         "accepted": {"type": "integer", "description": "events that Kafka has"},
         "refused_count": {"type": "integer"},
         "refused": {"type": "array", "items": _REFUSED},
+        "hints": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "what is odd about accepted events: a field that is not read, a flag without a rollout",
+        },
     },
 }
 _EVENTS: Final[dict[str, Any]] = {
@@ -220,6 +225,7 @@ def _events(routes: APIRouter, site: Site) -> None:
         """Telemetry and migration events, in any order: one with an `event_type` is a migration event."""
         body = await read_body(request, site.settings.serve_body_bytes)
         async with site.turns:
-            found = await take_events(split_events(body, media_type(request)), site.settings, site.writer)
+            events = split_events(body, media_type(request))
+            found = await take_events(events, site.settings, site.writer, site.board)
         nothing = found["refused_count"] and not found["accepted"]
         return json_reply(found, HTTPStatus.UNPROCESSABLE_ENTITY if nothing else HTTPStatus.ACCEPTED)

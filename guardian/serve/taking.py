@@ -12,8 +12,11 @@ import msgspec
 from guardian.errors import DecodeError
 from guardian.kafka.settings import Settings
 from guardian.serve import metrics
+from guardian.serve.board import Board
+from guardian.serve.declared import Declared
 from guardian.serve.faults import Refused
 from guardian.serve.writing import Writer
+from guardian.wire.event_hints import Hints
 from guardian.wire.events import decode_migration, decode_telemetry
 
 JSON_LINES: Final = frozenset(
@@ -25,6 +28,8 @@ LISTED_REFUSALS: Final = 1_000
 MAX_MESSAGE_CHARS: Final = 300
 CHECKED_AT_ONCE: Final = 500
 """Then everybody else gets a turn."""
+HINTED_EVENTS: Final = 1_000
+"""Of one request: the first good ones are looked at for what was hardly meant so."""
 
 
 class _Look(msgspec.Struct):
@@ -49,7 +54,7 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
 
     Args:
         body: JSON Lines, one JSON object, or a JSON array.
-        kind: its media type; JSON unless it is one of JSON_LINES.
+        kind: its media type; JSON unless it is one of JSON_LINES, or the body can be nothing else.
 
     Returns:
         one text per event; in JSON Lines an empty line is an empty text, so that the index is the line's.
@@ -57,7 +62,7 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
     Raises:
         Refused: not JSON at all, or too many events.
     """
-    if kind in JSON_LINES:
+    if kind in JSON_LINES or _is_json_lines(body):
         if body.count(b"\n") > MAX_EVENTS:
             raise _too_many()
         events = [line.strip() for line in body.split(b"\n")]
@@ -77,21 +82,34 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
     return events
 
 
+def _is_json_lines(body: bytes) -> bool:
+    """Whether the first line is an object by itself and more follows: no one JSON value is like that."""
+    first, _, rest = body.strip().partition(b"\n")
+    if not rest or first[:1] != b"{":
+        return False
+    try:
+        _looking.decode(first)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _too_many() -> Refused:
     message = f"more than {MAX_EVENTS:,} events"
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many", message, "send fewer at a time")
 
 
-async def take_events(events: list[bytes], settings: Settings, writer: Writer) -> dict[str, Any]:
-    """Check events, write the good ones, and say which were refused.
+async def take_events(events: list[bytes], settings: Settings, writer: Writer, board: Board) -> dict[str, Any]:
+    """Check events, write the good ones, and say which were refused, and what is odd about the others.
 
     Args:
         events: one text each.
         settings: the installation.
         writer: the way to Kafka.
+        board: the read models.
 
     Returns:
-        the body of the answer: `accepted`, `refused_count`, and `refused` with index, reason, message and fix.
+        the body of the answer: `accepted`, `refused_count`, `refused` with index, reason, message and fix, and `hints`.
 
     Raises:
         TransportError: Kafka did not ack all of them; some may count nevertheless.
@@ -99,6 +117,7 @@ async def take_events(events: list[bytes], settings: Settings, writer: Writer) -
     good: dict[str, list[tuple[bytes | None, bytes]]] = {"telemetry": [], "migrations": []}
     refused: list[dict[str, Any]] = []
     refused_count = 0
+    hints = Hints(Declared(board) if board.live else None)
     now_ms = time.time_ns() // 1_000_000
     for index, event in enumerate(events):
         if index % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1:
@@ -107,19 +126,28 @@ async def take_events(events: list[bytes], settings: Settings, writer: Writer) -
             continue
         try:
             topic, key = _checked(event, now_ms, settings.future_ms)
-            good[topic].append((key, event))
         except DecodeError as error:
             metrics.BAD_EVENTS.labels(error.reason).inc()
             refused_count += 1
             if len(refused) < LISTED_REFUSALS:
                 message = error.message[:MAX_MESSAGE_CHARS]
                 refused.append({"index": index, "reason": error.reason, "message": message, "fix": error.fix})
+            continue
+        good[topic].append((key, event))
+        if index < HINTED_EVENTS:
+            hints.look(event, now_ms / 1_000)
+    accepted = await _write(good, writer)
+    answer = {"ok": not refused_count, "accepted": accepted, "refused_count": refused_count, "refused": refused}
+    return {**answer, "hints": hints.sentences()}
+
+
+async def _write(good: dict[str, list[tuple[bytes | None, bytes]]], writer: Writer) -> int:
+    """Write what is good, by topic; returns how many."""
     for topic, records in good.items():
         if records:
             await writer.send_many(topic, records)
             metrics.EVENTS.labels(topic).inc(len(records))
-    accepted = sum(map(len, good.values()))
-    return {"ok": not refused_count, "accepted": accepted, "refused_count": refused_count, "refused": refused}
+    return sum(map(len, good.values()))
 
 
 def _checked(event: bytes, now_ms: int, future_ms: int) -> tuple[str, bytes | None]:

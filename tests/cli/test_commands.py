@@ -202,23 +202,34 @@ def test_a_flood_of_errors_sent_from_a_file_rolls_back_and_raises_an_alert(serve
 
 
 def test_send_tells_telemetry_from_migrations_and_reads_stdin(server: Server) -> None:
-    lines = ['{"ts": 1, "flag": "x", "variant": "on"}', '{"component": "c", "event_type": "success"}', ""]
+    lines = [
+        '{"ts": 1, "flag": "x", "variant": "on", "outcome": "ok"}',
+        '{"component": "c", "event_type": "success"}',
+        "",
+    ]
     result = server.guardian("send", "-", "--json", stdin="\n".join(lines))
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["telemetry"], found["migrations"], found["bad"]) == (1, 1, 0)
+    assert found["hints"] == ["1 event: older than two minutes, too late for the windows of triggers"]
     forced = server.guardian("send", "-", "--to", "migrations", "--json", stdin=lines[0])
-    assert json.loads(forced.stdout)["migrations"] == 1
+    assert forced.exit_code == 1
+    assert json.loads(forced.stdout)["problems"][0]["message"].endswith(
+        "say one of success, failure, fallback, dual_run"
+    )
 
 
 def test_send_names_the_lines_that_are_no_events_and_sends_the_rest(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "mixed.jsonl"
-    file.write_text('{"ts": 1, "flag": "x", "variant": "on"}\nnot json\n[1]\n{"pad": "' + "x" * 70_000 + '"}\n')
+    good = '{"ts": 1, "flag": "x", "variant": "on", "outcome": "ok"}'
+    bad = ["not json", "[1]", '{"pad": "' + "x" * 70_000 + '"}', '{"ts": 1, "flag": "x", "variant": "on"}']
+    file.write_text("\n".join([good, *bad]) + "\n")
     result = server.guardian("send", str(file))
     assert result.exit_code == 1
     assert "1 telemetry" in result.stdout
-    for line in (2, 3, 4):
+    for line in (2, 3, 4, 5):
         assert f"{file}:{line}:" in result.stderr
+    assert f"{file}:5: outcome is missing: say how the request ended: ok, error, timeout, crash, hang" in result.stderr
     assert "fix:" in result.stderr
 
 

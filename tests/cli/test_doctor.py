@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from guardian.cli.doctor.finding import Asking, Finding, Level
-from guardian.cli.doctor.groups import LAG_RECORDS, lag_finding
+from guardian.cli.doctor.groups import LAG_RECORDS, lag_finding, members_findings
 from guardian.cli.doctor.log import clock_finding, decide_finding
 from guardian.cli.doctor.machine import examine_machine
 from guardian.cli.doctor.rollouts import rollout_findings
 from guardian.cli.main import app
 from guardian.cli.reading import Present
 from guardian.core.words import Phase
+from guardian.kafka.clients import producer, running
 from guardian.kafka.embedded import EmbeddedBroker
-from guardian.kafka.settings import Settings
+from guardian.kafka.settings import Settings, load_settings
 from tests.brokers import settings_for
 from tests.cli.samples import AT_MS, flag_state, status
 from tests.cli.servers import Server, soon
@@ -47,7 +48,13 @@ def test_a_guardian_that_runs_has_no_problems(server: Server) -> None:
 
 
 def test_what_lies_among_the_dead_letters_is_told_with_its_reason(server: Server) -> None:
-    assert server.guardian("send", "-", stdin='{"ts": 1, "flag": "x", "variant": "on"}\n').exit_code == 0
+    settings = load_settings(environ=server.environment)
+
+    async def spoil() -> None:
+        async with running(producer(settings), settings) as sender:
+            await sender.send_and_wait(settings.topic("telemetry"), b'{"ts": 1, "flag": "x", "variant": "on"}')
+
+    asyncio.run(spoil())
 
     def told() -> bool:
         letters = [one for one in server.json("doctor")["findings"] if one["check"] == "dead letters"]
@@ -108,6 +115,7 @@ def test_a_clock_is_judged_by_its_difference_either_way(difference_ms: float | N
         ({0: 99_000.0, 1: 98_000.0}, {0: 99_500}, "ok", "a beat from each of 2"),
         ({0: 99_000.0}, {}, "problem", "ever from partitions 1"),
         ({0: 99_000.0, 1: 70_000.0}, {}, "problem", "for 30s from partitions 1"),
+        ({1: 70_000.0, 0: 70_000.0}, {}, "problem", "for 30s from partitions 0, 1"),
         ({0: 99_000.0, 1: 90_000.0}, {1: 106_000}, "warning", "16s behind the end of the log in partitions 1"),
     ],
 )
@@ -123,6 +131,32 @@ def test_lag_is_told_by_partition_the_worst_first() -> None:
     far = lag_finding("t", {0: 5, 1: LAG_RECORDS})
     assert far.level is Level.WARNING
     assert "(partition 1: 50,000, partition 0: 5)" in far.text
+
+
+class Described:
+    """An answer to DescribeGroups as aiokafka gives it, about one group."""
+
+    def __init__(self, code: int, state: str = "Stable", members: int = 1) -> None:
+        people = [(f"m-{number}", "guardian", "/10.0.0.7", b"", b"") for number in range(members)]
+        self.groups = [(code, "guardian.ingest", state, "consumer", "range", people, 0)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "check", "level", "words"),
+    [
+        (Described(0, members=2), "groups", "ok", "2 in it"),
+        (Described(0, "PreparingRebalance"), "groups", "warning", "PreparingRebalance"),
+        (Described(0, "Empty", members=0), "groups", "problem", "no ingest runs"),
+        (Described(16), "groups", "warning", "does not say who is in guardian.ingest: NotCoordinatorForGroupError"),
+        (Described(30), "rights", "problem", "denied: describe the group guardian.ingest"),
+    ],
+)
+def test_only_a_refusal_is_a_matter_of_rights_a_coordinator_that_moves_is_waited_for(
+    answer: Described, check: str, level: str, words: str
+) -> None:
+    (finding,) = members_findings([answer], "guardian.ingest", "ingest")
+    assert (finding.check, finding.level) == (check, level)
+    assert words in finding.text
 
 
 def levels(*statuses: Any, unreadable: list[str] | None = None) -> list[tuple[str, str]]:

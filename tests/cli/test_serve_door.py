@@ -127,7 +127,10 @@ def test_events_are_sent_through_serve_and_the_bad_ones_named_by_their_line(serv
     places = re.findall(rf"{file}:(\d+):", result.stderr)
     assert places == ["3", "4"]
     many = server.served("send", "-", "--json", stdin=(good + "\n") * 2_500)
-    assert json.loads(many.stdout) == {"ok": True, "telemetry": 2_500, "migrations": 0, "bad": 0, "problems": []}
+    counts = {"telemetry": 2_500, "migrations": 0, "bad": 0}
+    told = json.loads(many.stdout)
+    assert told == {"ok": True, **counts, "problems": [], "hints": told["hints"]}
+    assert any("no rollout of 'x'" in hint for hint in told["hints"])
     assert server.served("send", str(file), "--to", "migrations").exit_code == 2
 
 

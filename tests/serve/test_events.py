@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -47,7 +48,9 @@ def written(house: Running, topic: str, word: str, count: int) -> list[Any]:
 
 def test_one_event_as_an_object_reaches_kafka_under_its_subject(house: Running, http: httpx.Client, flag: str) -> None:
     answer = http.post("/v1/events", json=request(flag, subject="u-7"))
-    assert (answer.status_code, answer.json()) == (202, {"ok": True, "accepted": 1, "refused_count": 0, "refused": []})
+    hint = f"1 event: no rollout of '{flag}': it counts for nothing before its spec is applied"
+    expected = {"ok": True, "accepted": 1, "refused_count": 0, "refused": [], "hints": [hint]}
+    assert (answer.status_code, answer.json()) == (202, expected)
     (record,) = written(house, "telemetry", flag, 1)
     assert record.key == b"u-7"
 
@@ -66,6 +69,27 @@ def test_json_lines_are_taken_whatever_their_line_ends_and_empty_lines(
     answer = http.post("/v1/events", content=body, headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
     assert (answer.status_code, answer.json()["accepted"]) == (202, 3)
     assert all(b"\r" not in record.value for record in written(house, "telemetry", flag, 2))
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json", "text/plain"])
+def test_json_lines_are_taken_for_what_they_are_whatever_the_client_calls_them(http: httpx.Client, kind: str) -> None:
+    body = b"\n" + lines(request()) + b"\nrubbish\n" + lines(request(), migration()) + b"\n"
+    answer = http.post("/v1/events", content=body, headers={"Content-Type": kind}).json()
+    assert (answer["accepted"], [one["index"] for one in answer["refused"]]) == (3, [2])
+
+
+def test_what_is_odd_about_accepted_events_is_told_beside(
+    http: httpx.Client, flag: str, start: Callable[[str], None]
+) -> None:
+    start(flag)
+    events = [request(flag), request(flag, latency=3), request(flag, variant="maybe"), migration(component="x")]
+    body = http.post("/v1/events", json=events).json()
+    assert (body["ok"], body["accepted"]) == (True, 4)
+    assert sorted(body["hints"]) == [
+        "1 event: guardian does not read the field 'latency'; is latency_ms meant?",
+        "1 event: no rollout names 'x' among its components: it counts for none",
+        f"1 event: variant 'maybe': {flag} has off and on, so no rule looks at it",
+    ]
 
 
 def test_an_event_on_several_lines_is_written_on_one(house: Running, http: httpx.Client, flag: str) -> None:

@@ -60,12 +60,15 @@ def _show(sent: Sent, file: str, as_json: bool) -> None:
                 "migrations": sent.migrations_count,
                 "bad": sent.bad_count,
                 "problems": [{"file": file, "line": line, "message": message} for line, message in problems],
+                "hints": sent.hints,
             }
         )
         return
     for line, message in problems:
         notes().print(f"{file}:{line}: {message}", soft_wrap=True, markup=False)
     answers().print(f"sent {sent.telemetry_count:,} telemetry and {sent.migrations_count:,} migration events")
+    for hint in sent.hints:
+        notes().print(f"hint: {hint}", soft_wrap=True, markup=False)
     if sent.bad_count:
         notes().print(f"[bold red]error:[/] {sent.bad_count:,} lines were not sent")
-        notes().print("[bold]  fix:[/] every line must be one JSON object; the first bad ones stand above")
+        notes().print("[bold]  fix:[/] the first bad lines stand above, each with what to send instead")

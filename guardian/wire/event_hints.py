@@ -1,0 +1,134 @@
+"""What is odd about events that are taken all the same: nothing is refused for it, and its author would want to know.
+
+Unknown fields are left alone (design.md, section 4), flags may be told of before they are applied, late events count
+for the step. So each of these is legal, and most of them are mistakes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Set
+from difflib import get_close_matches
+from typing import Final, Protocol
+
+import msgspec
+
+from guardian.wire.events import MigrationEvent, TelemetryEvent
+
+LATE_S: Final = 120.0
+"""Older seconds have no bucket of their own any more (core/windows.py)."""
+MAX_HINTS: Final = 20
+_MAX_CHARS: Final = 64
+
+_TELEMETRY: Final = frozenset(TelemetryEvent.__struct_fields__) | {"subject", "attributes"}
+_MIGRATION: Final = frozenset(MigrationEvent.__struct_fields__) | {"instance", "difference", "whole", "subject"}
+_MEANT: Final = {
+    "timestamp": "ts", "time": "ts", "user": "subject", "user_id": "subject", "targeting_key": "subject",
+    "duration": "latency_ms", "duration_ms": "latency_ms", "elapsed_ms": "latency_ms", "latency": "latency_ms",
+    "status": "outcome", "result": "outcome", "error": "error_type", "type": "kind", "version": "flag_version",
+    "tags": "attributes", "labels": "attributes", "app": "service", "host": "instance",
+    "latency_ms": "duration",
+}  # fmt: skip
+"""What others call it."""
+
+
+class _Seen(msgspec.Struct):
+    """What hints are drawn from."""
+
+    ts: float | None = None
+    kind: str | None = None
+    flag: str | None = None
+    flags: dict[str, str | int] | None = None
+    variant: str | None = None
+    component: str | None = None
+
+
+_names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_seen: Final = msgspec.json.Decoder(_Seen)
+
+
+class Known(Protocol):
+    """What is known of the rollouts of this installation."""
+
+    def variants(self, flag: str) -> Collection[str] | None:
+        """Return the variants of a flag's rollout, None when there is none."""
+
+    def has_component(self, component: str) -> bool:
+        """Return whether a rollout names this component."""
+
+
+class Hints:
+    """Gathers hints over the events of one request or file; bounded.
+
+    Args:
+        known: the rollouts; None when they are not known, then nothing is said of them.
+    """
+
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known
+        self._counts: Counter[str] = Counter()
+
+    def look(self, event: bytes, now_s: float) -> None:
+        """Look at one event that was taken.
+
+        Args:
+            event: JSON, an object.
+            now_s: Unix seconds.
+        """
+        try:
+            names, seen = _names.decode(event).keys(), _seen.decode(event)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return  # a field that guardian does not read is of another kind, or deep: no business of hints
+        is_migration = "event_type" in names
+        self._fields(names, _MIGRATION if is_migration else _TELEMETRY)
+        if seen.ts is not None and now_s - seen.ts > LATE_S:
+            self._hint("older than two minutes, too late for the windows of triggers")
+        if seen.kind == "heartbeat" and not seen.flags:
+            self._hint("a heartbeat that names in flags none that are in use tells nothing of any")
+        if self._known is not None:
+            self._rollouts(self._known, seen, is_migration=is_migration)
+
+    def sentences(self) -> list[str]:
+        """Return one sentence per kind of hint, the most frequent first."""
+        return [f"{'1 event' if n == 1 else f'{n:,} events'}: {text}" for text, n in self._counts.most_common()]
+
+    def _fields(self, names: Set[str], read: frozenset[str]) -> None:
+        for name in names - read:
+            meant = _MEANT.get(name.lower(), "")
+            if meant not in read:
+                meant = next(iter(get_close_matches(name.lower(), read, 1, 0.75)), "")
+            question = f"; is {meant} meant?" if meant and meant not in names else ""
+            self._hint(f"guardian does not read the field {_short(name)}{question}")
+
+    def _rollouts(self, known: Known, seen: _Seen, *, is_migration: bool) -> None:
+        if is_migration and seen.flag is None:
+            if not known.has_component(component := seen.component or ""):
+                self._hint(f"no rollout names {_short(component)} among its components: it counts for none")
+            return
+        for flag, variant in _variants(seen).items():
+            self._flag(known, flag, None if seen.kind in ("gauge", "heartbeat") else variant)
+
+    def _flag(self, known: Known, flag: str, variant: str | int | None) -> None:
+        variants = known.variants(flag)
+        if variants is None:
+            self._hint(f"no rollout of {_short(flag)}: it counts for nothing before its spec is applied")
+        elif variant is not None and variant not in variants:
+            self._hint(
+                f"variant {_short(str(variant))}: {flag} has {' and '.join(sorted(variants))}, so no rule looks at it"
+            )
+
+    def _hint(self, text: str) -> None:
+        if text in self._counts or len(self._counts) < MAX_HINTS:
+            self._counts[text] += 1
+
+
+def _variants(seen: _Seen) -> dict[str, str | int | None]:
+    """The event's flags, each with what is said of it."""
+    flags: dict[str, str | int | None] = dict(seen.flags or {})
+    if seen.flag is not None:
+        flags[seen.flag] = seen.variant
+    return flags
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= _MAX_CHARS else name[:_MAX_CHARS] + "...")

@@ -1,0 +1,89 @@
+"""Events that are taken and were hardly meant so: one sentence for each kind of oddity."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import pytest
+
+from guardian.wire.event_hints import MAX_HINTS, Hints
+from guardian.wire.events import decode_migration, decode_telemetry
+
+NOW_S = 1_763_700_000.0
+PLAIN = {"ts": NOW_S, "flag": "new-pricing", "variant": "on", "outcome": "ok"}
+MIGRATION = {"component": "pricing", "event_type": "failure"}
+
+
+class OneRollout:
+    """An installation with one rollout."""
+
+    def variants(self, flag: str) -> Collection[str] | None:
+        return ("off", "on") if flag == "new-pricing" else None
+
+    def has_component(self, component: str) -> bool:
+        return component == "pricing"
+
+
+def hints(*events: dict[str, Any], known: bool = True) -> list[str]:
+    """What is said of these events, each of which guardian takes."""
+    found = Hints(OneRollout() if known else None)
+    for event in events:
+        value = msgspec.json.encode(event)
+        (decode_migration if "event_type" in event else decode_telemetry)(value, int(NOW_S * 1000), 60_000)
+        found.look(value, NOW_S)
+    return found.sentences()
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (PLAIN | {"latency": 12}, "1 event: guardian does not read the field 'latency'; is latency_ms meant?"),
+        (PLAIN | {"user_id": "u-1"}, "1 event: guardian does not read the field 'user_id'; is subject meant?"),
+        (PLAIN | {"latencyms": 12}, "1 event: guardian does not read the field 'latencyms'; is latency_ms meant?"),
+        (PLAIN | {"color": "red"}, "1 event: guardian does not read the field 'color'"),
+        (PLAIN | {"flag": "nope"}, "1 event: no rollout of 'nope': it counts for nothing before its spec is applied"),
+        (PLAIN | {"variant": "On"}, "1 event: variant 'On': new-pricing has off and on, so no rule looks at it"),
+        (PLAIN | {"ts": NOW_S - 300}, "1 event: older than two minutes, too late for the windows of triggers"),
+        (MIGRATION | {"component": "x"}, "1 event: no rollout names 'x' among its components: it counts for none"),
+        (MIGRATION | {"latency_ms": 5}, "1 event: guardian does not read the field 'latency_ms'; is duration meant?"),
+        ({"ts": NOW_S, "kind": "heartbeat", "service": "s", "instance": "i"},
+         "1 event: a heartbeat that names in flags none that are in use tells nothing of any"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_oddity_is_told_in_one_sentence(event: dict[str, Any], sentence: str) -> None:
+    assert hints(event) == [sentence]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        PLAIN | {"subject": "u", "attributes": {"region": "eu"}, "metrics": {"a": 1}, "instance": "i", "service": "s"},
+        {"ts": NOW_S, "flags": {"new-pricing": "off"}, "outcome": "error"},
+        {"ts": NOW_S, "kind": "gauge", "flag": "new-pricing", "service": "s", "instance": "i", "metrics": {"a": 1}},
+        {"ts": NOW_S, "kind": "heartbeat", "flags": {"new-pricing": 7}, "service": "s", "instance": "i"},
+        MIGRATION,
+        MIGRATION | {"event_type": "dual_run", "match": False, "difference": "$: 1 != 2", "ts": None},
+        PLAIN | {"attributes": {"deep": [[[[{}]]]]}},
+    ],
+    ids=str,
+)
+def test_of_what_is_as_it_should_be_nothing_is_said(event: dict[str, Any]) -> None:
+    assert hints(event) == []
+
+
+def test_the_same_oddity_is_counted_and_the_most_frequent_comes_first() -> None:
+    found = hints(PLAIN | {"color": 1}, *[PLAIN | {"latency": 1}] * 1_200)
+    assert [sentence.partition(":")[0] for sentence in found] == ["1,200 events", "1 event"]
+
+
+def test_hints_are_bounded_whatever_comes() -> None:
+    found = hints(*(PLAIN | {f"field-{number}" + "x" * 500: 1} for number in range(100)))
+    assert len(found) == MAX_HINTS
+    assert max(map(len, found)) < 200
+
+
+def test_where_the_rollouts_are_not_known_nothing_is_said_of_them() -> None:
+    assert hints(PLAIN | {"flag": "nope"}, MIGRATION | {"component": "x"}, known=False) == []
