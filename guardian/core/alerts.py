@@ -13,6 +13,9 @@ from guardian.core.words import Action, Severity
 NO_FLAG = "*"
 """The flag of an alert about guardian itself."""
 
+Raised = tuple[int, int]
+"""Where an alert about guardian itself was raised: the input's offset, and log time in milliseconds."""
+
 
 def raise_alert(state: RolloutState, watch: Watch, now: Instant, trigger: Trigger, verdict: Verdict) -> None:
     """Say that a trigger fired; nothing when its alert is active already."""
@@ -70,21 +73,45 @@ def end_named_alert(alert: Alert, now: Instant, text: str) -> None:
     now.said.append(replace(alert, active=False, at_ms=now.log_ms, text=text))
 
 
-def alert_on_guardian(now: Instant, what: str, text: str) -> None:
-    """Say that guardian itself needs a person: a broken protocol, a lost log, a recreated topic."""
-    now.said.append(
-        Alert(
-            id=f"guardian/{now.partition}/{what}/{now.offset}",
-            flag=NO_FLAG,
-            attempt=0,
-            trigger=what,
-            severity=Severity.CRITICAL,
-            tell="",
-            do=Action.NOTIFY,
-            active=True,
-            onset_ms=now.log_ms,
-            at_ms=now.log_ms,
-            text=text,
-            evidence=Evidence(partition=now.partition, offset=now.offset),
-        )
+def alert_on_guardian(now: Instant, what: str, text: str) -> Raised:
+    """Say that guardian itself needs a person: a broken protocol, a lost log, a recreated topic; return where."""
+    raised = now.offset, now.log_ms
+    now.said.append(_on_guardian(now, what, raised, text))
+    return raised
+
+
+def end_alert_on_guardian(now: Instant, what: str, raised: Raised, text: str) -> None:
+    """Say that what such an alert was about is over.
+
+    Args:
+        now: the moment.
+        what: what it was about.
+        raised: where it was raised.
+        text: why it is over.
+    """
+    alert = _on_guardian(now, what, raised, text)
+    now.said.append(replace(alert, active=False, at_ms=max(now.log_ms, alert.onset_ms)))
+
+
+def tell_of_guardian(now: Instant, what: str, text: str) -> None:
+    """Say what a person has done about guardian itself: for those who follow the alerts, nobody need act."""
+    alert = _on_guardian(now, what, (now.offset, now.log_ms), text)
+    now.said.append(replace(alert, severity=Severity.INFO, active=False))
+
+
+def _on_guardian(now: Instant, what: str, raised: Raised, text: str) -> Alert:
+    offset, onset_ms = raised
+    return Alert(
+        id=f"guardian/{now.partition}/{what}/{offset}",
+        flag=NO_FLAG,
+        attempt=0,
+        trigger=what,
+        severity=Severity.CRITICAL,
+        tell="",
+        do=Action.NOTIFY,
+        active=True,
+        onset_ms=onset_ms,
+        at_ms=onset_ms,
+        text=text,
+        evidence=Evidence(partition=now.partition, offset=offset),
     )

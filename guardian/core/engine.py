@@ -282,7 +282,10 @@ class Engine:
 
     def _stale(self) -> str:
         """Return why no promotion may be made now, empty when one may."""
-        return "; ".join(self._state.frozen.values()) or self._state.clock.stale()
+        if not (frozen := self._state.frozen):
+            return self._state.clock.stale()
+        # All partitions of a topic are frozen at once: the first says why, and each has its alert.
+        return next(iter(frozen.values())) + (f" (and {len(frozen) - 1} more)" if len(frozen) > 1 else "")
 
     def _judge(self, now: Instant, before_ms: int) -> None:
         for state in self._rollouts.values():

@@ -6,7 +6,7 @@ what is applied is a repetition of the whole range, unless offsets were reset or
 
 from __future__ import annotations
 
-from guardian.core.alerts import alert_on_guardian
+from guardian.core.alerts import alert_on_guardian, end_alert_on_guardian, tell_of_guardian
 from guardian.core.inputs import Batch, Source
 from guardian.core.instant import Instant
 from guardian.core.snapshot import PartitionState
@@ -55,13 +55,15 @@ def _go_on(state: PartitionState, source: Source, now: Instant, known: str) -> N
     state.topic_ids[name] = source.topic_id
     before = f"{source.topic}/{known}/{source.partition}"
     state.applied.pop(before, None)
+    text = f"{name} goes on with the topic of id {source.topic_id}: a person has accepted the end of {known}"
     for what in (f"recreated {name}", f"straddle {before}"):
         state.frozen.pop(what, None)
-    text = f"{name} goes on with the topic of id {source.topic_id}: a person has accepted the end of {known}"
-    alert_on_guardian(now, f"accepted {name}", text)
+        if raised := state.frozen_at.pop(what, None):
+            end_alert_on_guardian(now, what, raised, text)
+    tell_of_guardian(now, f"accepted {name}", text)
 
 
 def _freeze(state: PartitionState, now: Instant, what: str, text: str) -> None:
     if what not in state.frozen:
         state.frozen[what] = text
-        alert_on_guardian(now, what, text)
+        state.frozen_at[what] = alert_on_guardian(now, what, text)

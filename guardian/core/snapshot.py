@@ -26,6 +26,7 @@ class PartitionState(Struct):
         applied: `topic/topic id/partition` -> end of what has been applied of that source partition.
         topic_ids: `topic/partition` -> the topic id that was seen first; another one means a recreated topic.
         frozen: why promotions are frozen, by cause; empty when they are not.
+        frozen_at: where the alert on each cause was raised, so that it can be ended.
         ticked_ms, beat_ms: log time of the last tick and beat.
         rubbish_count, repeated_count: records that changed nothing.
         leap_alert_ms: log time of the last alert on an implausible timestamp, 0 for never.
@@ -44,6 +45,7 @@ class PartitionState(Struct):
     leap_alert_ms: int = 0
     heard: Heard = field(default_factory=dict)
     fresh_ms: int = 0
+    frozen_at: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

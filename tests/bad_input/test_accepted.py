@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from guardian.core.inputs import Source
+from guardian.core.outputs import Alert
+from guardian.core.words import Severity
 from tests.core.scenes import TELEMETRY
 from tests.core.test_ranges import range_of, scene_with_a_long_step, total
 
@@ -21,7 +23,10 @@ def test_batches_of_a_recreated_topic_count_from_its_beginning_once_it_is_accept
     scene.feed(range_of(scene, 20, 25, ACCEPTED))
     assert total(scene) == 55
     assert scene.engine._state.frozen == {}
-    assert [name for name, *_ in scene.alerts()] == ["recreated telemetry/0", "accepted telemetry/0"]
+    raised, ended, accepted = scene.all(Alert)
+    assert (raised.trigger, raised.active, raised.severity) == ("recreated telemetry/0", True, Severity.CRITICAL)
+    assert (ended.id, ended.active) == (raised.id, False), "nobody would ever have ended it again"
+    assert (accepted.trigger, accepted.active, accepted.severity) == ("accepted telemetry/0", False, Severity.INFO)
 
 
 def test_acceptance_is_needed_where_nothing_was_refused_yet_too() -> None:

@@ -99,6 +99,18 @@ def test_a_recreated_topic_stops_its_partition_with_an_alert() -> None:
     assert scene.where == "progressing only 500"
 
 
+def test_many_partitions_that_are_frozen_are_told_by_one_of_them_and_their_number() -> None:
+    scene = scene_with_a_long_step()
+    for partition in range(40):
+        scene.feed(range_of(scene, 0, 10, Source("telemetry", "id-1", partition)))
+        scene.feed(range_of(scene, 0, 10, Source("telemetry", "id-9", partition)))
+    scene.seconds(10)
+    assert len(scene.all(Alert)) == 40
+    (missing,) = [text for text in scene.status().missing if "recreated" in text]
+    assert missing.count("was recreated") == 1
+    assert "(and 39 more)" in missing
+
+
 def test_rubbish_takes_its_offset_and_changes_nothing() -> None:
     scene = scene_with_a_long_step()
     before = scene.flag()
