@@ -37,7 +37,7 @@ async def _examine(settings: Settings, asking: Asking) -> None:
                 members = await asking.ask(
                     "groups", f"describe the group {group}", client.describe_consumer_groups([group])
                 )
-                asking.findings += _members(members, group, _ROLES[name])
+                asking.findings += members_findings(members, group, _ROLES[name])
             for topic in topics:
                 what = f"ask how far {group} is in {settings.topic(topic)}"
                 lags = await asking.ask("lag", what, _lags(settings, client, reader, group, topic))
@@ -47,13 +47,18 @@ async def _examine(settings: Settings, asking: Asking) -> None:
         asking.findings.append(ok("groups", "the embedded broker cannot tell who is in a group; beats and lag do"))
 
 
-def _members(answers: list[Any] | None, group: str, role: str) -> list[Finding]:
-    """What a DescribeGroups answer means."""
+def members_findings(answers: list[Any] | None, group: str, role: str) -> list[Finding]:
+    """Return what an answer to DescribeGroups means.
+
+    Args:
+        answers: as aiokafka gives them; None when nobody answered.
+        group: the group's full name.
+        role: who should be in it.
+    """
     found = []
     for code, name, state, _, _, members, *_ in (one for answer in answers or [] for one in answer.groups):
         if code:
-            error = kafka_errors.for_code(code)
-            found.append(denied(f"describe the group {name}", error.__name__))
+            found.append(_not_told(name, kafka_errors.for_code(code)))
         elif not members:
             text = f"nobody is in {group}: no {role} runs"
             found.append(Finding("groups", Level.PROBLEM, text, f"guardian run --role {role}"))
@@ -64,6 +69,15 @@ def _members(answers: list[Any] | None, group: str, role: str) -> list[Finding]:
             fix = "" if steady else "ask again in a few seconds; a group that stays so has members that come and go"
             found.append(Finding("groups", Level.OK if steady else Level.WARNING, text, fix))
     return found
+
+
+def _not_told(group: str, error: type[kafka_errors.KafkaError]) -> Finding:
+    """Why Kafka does not say who is in a group: no right, or the broker that keeps it has just changed."""
+    if issubclass(error, kafka_errors.GroupAuthorizationFailedError):
+        return denied(f"describe the group {group}", error.__name__)
+    text = f"Kafka does not say who is in {group}: {error.__name__}"
+    fix = "ask again in a few seconds; if it stays so, look at the brokers: they keep the groups"
+    return Finding("groups", Level.WARNING, text, fix)
 
 
 async def _lags(

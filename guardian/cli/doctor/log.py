@@ -159,4 +159,4 @@ def _dead_letters(last: dict[int, tuple[int, ConsumerRecord]], now_ms: float) ->
 
 
 def _listed(numbers: list[int]) -> str:
-    return ", ".join(str(number) for number in numbers[:10]) + (", ..." if len(numbers) > 10 else "")
+    return ", ".join(str(number) for number in sorted(numbers)[:10]) + (", ..." if len(numbers) > 10 else "")
