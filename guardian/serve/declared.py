@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cached_property
 
+from guardian.core.rollout import DEFAULT_SETTLE_MS
 from guardian.serve.board import Board
 
 
@@ -22,6 +23,16 @@ class Declared:
         """Return the variants of a flag's rollout, None when there is none."""
         status = self._rollouts.get(flag)
         return None if status is None else (status.state.control, status.state.candidate)
+
+    def is_settling(self, flag: str, at_s: float) -> bool:
+        """Return whether an event of this time comes too soon after a change of the flag to count without a version.
+
+        A spec with a `settle` of its own is not looked into: then the answer is no.
+        """
+        status = self._rollouts.get(flag)
+        if status is None or "settle" in status.spec:
+            return False
+        return at_s * 1_000 < status.state.changed_ms + DEFAULT_SETTLE_MS
 
     def has_component(self, component: str) -> bool:
         """Return whether a rollout names this component."""

@@ -40,6 +40,7 @@ class _Seen(msgspec.Struct):
     flag: str | None = None
     flags: dict[str, str | int] | None = None
     variant: str | None = None
+    flag_version: int | None = None
     component: str | None = None
 
 
@@ -52,6 +53,14 @@ class Known(Protocol):
 
     def variants(self, flag: str) -> Collection[str] | None:
         """Return the variants of a flag's rollout, None when there is none."""
+
+    def is_settling(self, flag: str, at_s: float) -> bool:
+        """Return whether an event of this time comes too soon after a change of the flag to count without a version.
+
+        Args:
+            flag: its name.
+            at_s: Unix seconds.
+        """
 
     def has_component(self, component: str) -> bool:
         """Return whether a rollout names this component."""
@@ -105,8 +114,11 @@ class Hints:
             if not known.has_component(component := seen.component or ""):
                 self._hint(f"no rollout names {_short(component)} among its components: it counts for none")
             return
+        is_service = seen.kind in ("gauge", "heartbeat")
         for flag, variant in _variants(seen).items():
-            self._flag(known, flag, None if seen.kind in ("gauge", "heartbeat") else variant)
+            self._flag(known, flag, None if is_service else variant)
+            if not is_service and not seen.flag_version and seen.ts is not None and known.is_settling(flag, seen.ts):
+                self._hint(f"without flag_version, so soon after a change of {flag}: not counted before it has settled")
 
     def _flag(self, known: Known, flag: str, variant: str | int | None) -> None:
         variants = known.variants(flag)

@@ -82,13 +82,22 @@ def test_what_is_odd_about_accepted_events_is_told_beside(
     http: httpx.Client, flag: str, start: Callable[[str], None]
 ) -> None:
     start(flag)
-    events = [request(flag), request(flag, latency=3), request(flag, variant="maybe"), migration(component="x")]
+    version = http.get(f"/v1/rollouts/{flag}").json()["state"]["version"]
+    mine = {"flag": flag, "flag_version": version}
+    events = [
+        request(**mine),
+        request(**mine, latency=3),
+        request(**(mine | {"variant": "maybe"})),
+        request(flag),
+        migration(component="x"),
+    ]
     body = http.post("/v1/events", json=events).json()
-    assert (body["ok"], body["accepted"]) == (True, 4)
+    assert (body["ok"], body["accepted"]) == (True, 5)
     assert sorted(body["hints"]) == [
         "1 event: guardian does not read the field 'latency'; is latency_ms meant?",
         "1 event: no rollout names 'x' among its components: it counts for none",
         f"1 event: variant 'maybe': {flag} has off and on, so no rule looks at it",
+        f"1 event: without flag_version, so soon after a change of {flag}: not counted before it has settled",
     ]
 
 

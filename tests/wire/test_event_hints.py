@@ -22,6 +22,9 @@ class OneRollout:
     def variants(self, flag: str) -> Collection[str] | None:
         return ("off", "on") if flag == "new-pricing" else None
 
+    def is_settling(self, flag: str, at_s: float) -> bool:
+        return flag == "new-pricing" and at_s < NOW_S - 15
+
     def has_component(self, component: str) -> bool:
         return component == "pricing"
 
@@ -45,7 +48,10 @@ def hints(*events: dict[str, Any], known: bool = True) -> list[str]:
         (PLAIN | {"color": "red"}, "1 event: guardian does not read the field 'color'"),
         (PLAIN | {"flag": "nope"}, "1 event: no rollout of 'nope': it counts for nothing before its spec is applied"),
         (PLAIN | {"variant": "On"}, "1 event: variant 'On': new-pricing has off and on, so no rule looks at it"),
-        (PLAIN | {"ts": NOW_S - 300}, "1 event: older than two minutes, too late for the windows of triggers"),
+        (PLAIN | {"ts": NOW_S - 300, "flag_version": 7},
+         "1 event: older than two minutes, too late for the windows of triggers"),
+        (PLAIN | {"ts": NOW_S - 20},
+         "1 event: without flag_version, so soon after a change of new-pricing: not counted before it has settled"),
         (MIGRATION | {"component": "x"}, "1 event: no rollout names 'x' among its components: it counts for none"),
         (MIGRATION | {"latency_ms": 5}, "1 event: guardian does not read the field 'latency_ms'; is duration meant?"),
         ({"ts": NOW_S, "kind": "heartbeat", "service": "s", "instance": "i"},
@@ -62,6 +68,7 @@ def test_an_oddity_is_told_in_one_sentence(event: dict[str, Any], sentence: str)
     [
         PLAIN | {"subject": "u", "attributes": {"region": "eu"}, "metrics": {"a": 1}, "instance": "i", "service": "s"},
         {"ts": NOW_S, "flags": {"new-pricing": "off"}, "outcome": "error"},
+        PLAIN | {"ts": NOW_S - 20, "flag_version": 7},
         {"ts": NOW_S, "kind": "gauge", "flag": "new-pricing", "service": "s", "instance": "i", "metrics": {"a": 1}},
         {"ts": NOW_S, "kind": "heartbeat", "flags": {"new-pricing": 7}, "service": "s", "instance": "i"},
         MIGRATION,
@@ -86,4 +93,6 @@ def test_hints_are_bounded_whatever_comes() -> None:
 
 
 def test_where_the_rollouts_are_not_known_nothing_is_said_of_them() -> None:
-    assert hints(PLAIN | {"flag": "nope"}, MIGRATION | {"component": "x"}, known=False) == []
+    assert (
+        hints(PLAIN | {"flag": "nope"}, PLAIN | {"ts": NOW_S - 20}, MIGRATION | {"component": "x"}, known=False) == []
+    )
