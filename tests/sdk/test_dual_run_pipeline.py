@@ -1,4 +1,4 @@
-"""What `@dual_run` tells goes through Kafka, ingest and decide: too many differences stop the migration."""
+"""What `@dual_run` tells goes through Kafka, ingest and decide, and what decide says of it comes back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
+from openfeature import api
 
 from guardian.core.inputs import Actor, Command
 from guardian.core.outputs import RolloutStatus
+from guardian.core.split import split_of
 from guardian.core.words import Phase
 from guardian.decide.loop import run_decide
 from guardian.ingest.loop import run_ingest
@@ -46,6 +48,25 @@ steps:
   - {{name: full, weight: 100%, bake: 1h}}
 triggers:
   - {{name: assertions, when: "dual_run assertions fail > 10/hour", do: pause, tell: engineering}}
+"""
+
+USERS = [f"u-{n}" for n in range(700)]
+COMPARED = {user for user in USERS if split_of(f"dual_run:{COMPONENT}", user) < 2_000}
+ALL = len(COMPARED)
+"""So many are wanted for a judgement, so that none comes before everybody has called."""
+SHADOW = f"""
+flag: {FLAG}
+components: [{COMPONENT}]
+steps:
+  - name: shadow
+    weight: 0%
+    dual_run: 20%
+    bake: 1s
+    timeout: 1h
+    gates: [{{when: mismatch_rate < 5%, min_samples: {ALL}}}]
+  - {{name: canary, weight: 50%, bake: 1h}}
+triggers:
+  - {{name: differs, when: "mismatch_rate > 10% over 1m", do: rollback, min_samples: {ALL}}}
 """
 
 
@@ -101,8 +122,8 @@ def test_dual_runs_of_functions_and_coroutines_arrive_as_ingest_reads_them(setti
     assert dropped_migration_events() == 0
 
 
-async def command(settings: Settings, name: str) -> None:
-    spec = load_spec(SPEC, "spec.yaml")[1] if name == "apply" else None
+async def command(settings: Settings, name: str, text: str = SPEC) -> None:
+    spec = load_spec(text, "spec.yaml")[1] if name == "apply" else None
     message = encode_command(Command(f"{FLAG}-{name}", name, FLAG, Actor("test"), spec=spec))
     async with running(producer(settings), settings) as writer:
         await writer.send_and_wait(
@@ -161,6 +182,59 @@ def test_more_differences_than_the_trigger_allows_stop_the_migration(settings: S
         found = await status(settings)
         assert found is not None
         assert "mismatch_count 11 > 10" in found.text
+
+    provider = provider_for(settings)
+    with installed(provider, "science"):
+        asyncio.run(scene())
+
+
+def share_bp() -> object:
+    """The share that the application knows of, with its step."""
+    found = api.get_client("science").get_boolean_details(FLAG, False).flag_metadata
+    return found.get("step"), found.get("dual_run_bp")
+
+
+def compared_of(chain: list[float]) -> set[str]:
+    """Whose calls are compared when everybody calls once; control serves them all."""
+    seen = set()
+    for user in USERS:
+        counts = optimize.counts
+        before = counts.sampled_out
+        assert optimize(user, chain)["seconds"] == 1.0
+        if counts.sampled_out == before:
+            seen.add(user)
+        if len(seen) % 50 == 0:
+            assert flush_dual_runs(10)
+    assert flush_dual_runs(10)
+    assert flush_migration_events(10)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("chain", "phase", "step"),
+    [([1.0, 2.0], Phase.PROGRESSING, "canary"), ([1.0, 2.0, 3.0], Phase.ROLLED_BACK, "")],
+    ids=["what is alike goes on to the first real step", "what differs is rolled back"],
+)
+def test_a_step_of_zero_in_which_a_fifth_runs_twice_decides_by_what_they_find(
+    settings: Settings, chain: list[float], phase: Phase, step: str
+) -> None:
+    async def scene() -> None:
+        async with guardian_runs(settings):
+            await command(settings, "apply", SHADOW)
+            await eventually(lambda: share_bp() == ("", 0), within=30)
+            assert await asyncio.to_thread(compared_of, chain) == set(), "nobody before the start"
+            await command(settings, "start")
+            await eventually(lambda: share_bp() == ("shadow", 2_000), within=30)
+            assert await asyncio.to_thread(compared_of, chain) == COMPARED
+            await eventually(lambda: share_bp() == (step, 0), within=30)
+            left_out = optimize.counts.sampled_out
+            optimize("u-1", chain)
+            assert optimize.counts.sampled_out == left_out + 1, "and nobody afterwards"
+        found = await status(settings)
+        assert found is not None
+        assert (found.state.phase, found.state.step, found.state.dual_run_bp) == (phase, step, 0)
+        assert [each.dual_run_bp for each in found.steps] == [2_000, 0]
+        assert (f"mismatch_rate 100% > 10% over 1m (n={ALL})" in found.text) is (phase is Phase.ROLLED_BACK)
 
     provider = provider_for(settings)
     with installed(provider, "science"):
