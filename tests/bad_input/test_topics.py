@@ -60,6 +60,9 @@ def test_a_recreated_source_stops_with_an_alert_others_go_on_and_a_person_gets_a
                 await eventually(lambda: named(house, f"recreated {topic}/"), within=60)
                 await house.send("migrations", migrated(30))
                 await eventually(lambda: house.total("good", "on:success") == 30, within=60)
+                told = await asyncio.to_thread(guardian, settings, "doctor")
+                assert "was recreated" in told.stdout
+                assert "guardian checkpoint reset telemetry" in told.stdout
                 refused = await asyncio.to_thread(guardian, settings, "checkpoint", "reset", "telemetry", "--yes")
                 assert (refused.exit_code, "stop ingest first" in refused.stderr) == (Exit.NO, True), refused.output
             assert house.total("good") == 400, "nothing of the new topic is counted unasked"
@@ -72,6 +75,8 @@ def test_a_recreated_source_stops_with_an_alert_others_go_on_and_a_person_gets_a
                 await house.send("telemetry", [event("good", version) for _ in range(30)])
                 await eventually(lambda: house.total("good") == 500, within=30)
                 assert named(house, f"accepted {topic}/")
+                told = await asyncio.to_thread(guardian, settings, "doctor")
+                assert "was recreated" not in told.stdout, "it is over"
             # Ingest leaves, comes again, and nothing is counted twice.
             async with ingest(settings):
                 await house.send("telemetry", [event("good", version, outcome="crash")])

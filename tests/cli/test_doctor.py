@@ -12,6 +12,7 @@ from aiokafka import errors as kafka_errors
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from guardian.cli.doctor.alerts import FRESH_MS, alert_findings
 from guardian.cli.doctor.finding import Asking, Finding, Level
 from guardian.cli.doctor.groups import LAG_RECORDS, lag_finding, members_findings
 from guardian.cli.doctor.log import clock_finding, decide_finding
@@ -19,7 +20,8 @@ from guardian.cli.doctor.machine import examine_machine
 from guardian.cli.doctor.rollouts import rollout_findings
 from guardian.cli.main import app
 from guardian.cli.reading import Present
-from guardian.core.words import Phase
+from guardian.core.outputs import Alert, Evidence
+from guardian.core.words import Action, Phase, Severity
 from guardian.kafka.clients import producer, running
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings, load_settings
@@ -27,7 +29,8 @@ from tests.brokers import settings_for
 from tests.cli.samples import AT_MS, flag_state, status
 from tests.cli.servers import Server, soon
 
-CHECKS = {"versions", "namespace", "broker", "topics", "groups", "lag", "decide", "clocks", "dead letters", "rollouts"}
+CHECKS = {"versions", "namespace", "broker", "topics", "groups", "lag", "decide", "clocks", "dead letters", "rollouts",
+          "alerts"}  # fmt: skip
 
 
 def found_by(*words: str) -> list[dict[str, str]]:
@@ -172,6 +175,28 @@ def test_a_guardian_that_is_blind_now_is_a_problem_but_not_one_that_was() -> Non
     assert ("watermarks", "ok") in levels(well, replace(blind, updated_ms=AT_MS - 60_000))
     assert ("watermarks", "warning") in levels(status(lag_ms=31_000))
     assert levels(status(flag_state(phase=Phase.DRAFT), lag_ms=-1)) == [("rollouts", "ok")]
+
+
+def own(trigger: str, text: str, onset_ms: int = AT_MS) -> Alert:
+    """Return an active alert about guardian itself."""
+    id_ = f"guardian/0/{trigger}/7"
+    return Alert(id_, "*", 0, trigger, Severity.CRITICAL, "", Action.NOTIFY, True, onset_ms, onset_ms, text, Evidence())
+
+
+def test_a_source_that_was_made_anew_is_a_problem_with_the_way_out_for_all_its_partitions_at_once() -> None:
+    alerts = [own(f"recreated shop.telemetry/{n}", f"shop.telemetry/{n} was recreated") for n in range(16)]
+    (finding,) = alert_findings(alerts, "shop", AT_MS + 90_000)
+    assert finding.level is Level.PROBLEM
+    assert finding.text.startswith("1m30s ago: shop.telemetry/0 was recreated (and 15 more)")
+    assert "guardian checkpoint reset telemetry --yes" in finding.fix
+
+
+def test_what_happened_once_to_the_log_is_a_warning_for_a_day() -> None:
+    lost = own("inputs_lost", "inputs 3 to 9 of partition 0 were lost")
+    (finding,) = alert_findings([lost], "shop", AT_MS + 5_000)
+    assert (finding.level, "lost" in finding.text) == (Level.WARNING, True)
+    (finding,) = alert_findings([lost], "shop", AT_MS + FRESH_MS)
+    assert finding.level is Level.OK
 
 
 def test_statuses_of_another_version_are_a_warning() -> None:

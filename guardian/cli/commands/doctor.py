@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.markup import escape
 
+from guardian.cli.doctor.alerts import examine_alerts
 from guardian.cli.doctor.broker import MISSING, examine_broker, examine_topics
 from guardian.cli.doctor.finding import Finding, Level, ok
 from guardian.cli.doctor.groups import examine_groups
@@ -45,7 +46,10 @@ async def _examine(settings: Settings) -> list[Finding]:
     if any(MISSING in one.text for one in topics):
         return found  # the rest would say the same again
     parts = await asyncio.gather(
-        examine_groups(settings), examine_log(settings), examine_rollouts(settings, KafkaDoor(settings))
+        examine_groups(settings),
+        examine_log(settings),
+        examine_rollouts(settings, KafkaDoor(settings)),
+        examine_alerts(settings),
     )
     found += [one for part in parts for one in part]
     if not any(one.check == "rights" for one in found):
