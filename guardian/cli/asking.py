@@ -14,7 +14,7 @@ from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, print_json
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
-from guardian.core.text import weight_text
+from guardian.core.text import serving_text
 from guardian.core.words import Reason
 from guardian.errors import DecodeError, Exit, SettingsError
 from guardian.wire.commands import MAX_REASON_CHARS, encode_command
@@ -91,7 +91,7 @@ def decision_line(decision: Decision) -> str:
     else:
         word = "[bold red]refused[/]"
     step = f" at {decision.step}" if decision.step else ""
-    where = f"{decision.phase}{step}, {weight_text(decision.weight_bp)}"
+    where = f"{decision.phase}{step}, {serving_text(decision.weight_bp, decision.dual_run_bp)}"
     text = f": {escape(decision.text)}" if decision.text else ""
     return f"[bold]{escape(decision.flag)}[/] {word} {decision.reason}{text} \\[{escape(where)}]"
 

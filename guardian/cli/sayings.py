@@ -9,10 +9,10 @@ from typing import Any, Final
 from rich.markup import escape
 
 from guardian.cli.door import Said, Topic
-from guardian.cli.views import time_text
+from guardian.cli.views import decision_moved, time_text
 from guardian.core.events import BEAT_KEY
 from guardian.core.outputs import Alert, Decision, Rollback
-from guardian.core.text import weight_text
+from guardian.core.text import serving_text
 from guardian.core.words import Severity
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback
@@ -109,9 +109,7 @@ def _alert_line(alert: Alert, document: dict[str, Any]) -> Line:
 
 def _decision_line(decision: Decision, document: dict[str, Any]) -> Line:
     """Outcome, reason, text, and where the rollout went."""
-    moved = weight_text(decision.weight_bp)
-    if decision.from_weight_bp != decision.weight_bp:
-        moved = f"{weight_text(decision.from_weight_bp)} -> {moved}"
+    moved = decision_moved(decision)
     refused = "" if decision.accepted or not decision.command else " [red]refused[/]"
     text = f"{decision.outcome} {decision.reason}{refused}: {escape(decision.text)} \\[{decision.phase}, {moved}]"
     return Line(decision.flag, decision.at_ms, str(decision.reason), None, text, document)
@@ -124,7 +122,8 @@ def _flag_line(said: Said) -> Line:
         return Line(said.key, 0, "", None, text, {"flag": said.key, "deleted": True})
     found = _document(said)
     data = found.get("metadata", {})
-    weight = "killed" if data.get("killed") else weight_text(int(data.get("weight_bp", 0)))
+    dual_run_bp = int(data.get("dual_run_bp", 0))
+    weight = "killed" if data.get("killed") else serving_text(int(data.get("weight_bp", 0)), dual_run_bp)
     where = f"{data.get('phase')} {data.get('step') or '-'}"
     text = f"{data.get('candidate')} {weight}, {where}, {data.get('reason')}, version {data.get('version')}"
     at_ms = int(data.get("changed_ms", 0))
@@ -133,7 +132,8 @@ def _flag_line(said: Said) -> Line:
 
 def _rollback_line(rollback: Rollback, document: dict[str, Any]) -> Line:
     """From where to where, why."""
-    moved = f"{weight_text(rollback.from_weight_bp)} -> {weight_text(rollback.to_weight_bp)}"
+    before = serving_text(rollback.from_weight_bp, rollback.from_dual_run_bp)
+    moved = f"{before} -> {serving_text(rollback.to_weight_bp, rollback.to_dual_run_bp)}"
     text = f"{rollback.reason} {moved}: {escape(rollback.text)}"
     return Line(rollback.flag, rollback.at_ms, str(rollback.reason), None, text, document)
 

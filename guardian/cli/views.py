@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -10,9 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.outputs import Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
-from guardian.core.text import count_text, duration_text, rate_text, value_text, weight_text
+from guardian.core.text import (
+    count_text,
+    dual_run_text,
+    duration_text,
+    moved_text,
+    rate_text,
+    serving_text,
+    value_text,
+    weight_text,
+)
 from guardian.core.words import Outcome, Phase, Reason
 
 _BAR_CELLS = 20
@@ -54,19 +63,26 @@ def time_text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def list_table(statuses: Iterable[RolloutStatus], *, wide: bool = True) -> Table:
+def decision_moved(decision: Decision) -> str:
+    """Return where a decision has moved weight and dual runs, or where they stand."""
+    before = decision.from_weight_bp, decision.from_dual_run_bp
+    return moved_text(before, (decision.weight_bp, decision.dual_run_bp))
+
+
+def list_table(statuses: Collection[RolloutStatus], *, wide: bool = True) -> Table:
     """Return every rollout in one line each.
 
     Args:
-        statuses: what is shown.
+        statuses: what is shown; that both run has a column of its own when they do for somebody.
         wide: false leaves out the columns that a narrow terminal has no room for, so that it keeps the last: why.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     extra = ("ATTEMPT", "SINCE", "OWNER") if wide else ()
-    for column in ("FLAG", "PHASE", "STEP", "WEIGHT", *extra, "WHY"):
+    with_both = any(status.state.dual_run_bp for status in statuses)
+    for column in ("FLAG", "PHASE", "STEP", "WEIGHT", *(("BOTH RUN",) if with_both else ()), *extra, "WHY"):
         table.add_column(
             column,
-            justify="right" if column in ("WEIGHT", "ATTEMPT") else "left",
+            justify="right" if column in ("WEIGHT", "BOTH RUN", "ATTEMPT") else "left",
             no_wrap=column != "WHY",
             overflow="fold" if column == "FLAG" else "ellipsis",
         )
@@ -74,7 +90,8 @@ def list_table(statuses: Iterable[RolloutStatus], *, wide: bool = True) -> Table
         state = status.state
         more = (str(state.attempt), time_text(status.since_ms), escape(status.owner) or "-") if wide else ()
         where = (escape(state.flag), phase_text(status), escape(state.step) or "-", weight_text(state.weight_bp))
-        table.add_row(*where, *more, why_text(status))
+        both = (weight_text(state.dual_run_bp or 0),) if with_both else ()
+        table.add_row(*where, *both, *more, why_text(status))
     return table
 
 
@@ -99,7 +116,7 @@ def status_line(status: RolloutStatus) -> Text:
     """Return one rollout as one line, with the time it speaks of in front."""
     state = status.state
     line = Text.assemble((f"{time_text(status.updated_ms)} ", "dim"), (state.flag, "bold"), " ", phase_text(status))
-    line.append(f" {state.step or '-'}, {weight_text(state.weight_bp)}: ")
+    line.append(f" {state.step or '-'}, {serving_text(state.weight_bp, state.dual_run_bp)}: ")
     return line.append_text(why_text(status))
 
 
@@ -107,7 +124,9 @@ def status_page(status: RolloutStatus) -> RenderableType:
     """Return everything about one rollout."""
     state = status.state
     head = Text.assemble((state.flag, "bold"), "  ", phase_text(status))
-    head.append(f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}")
+    head.append(
+        f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}{dual_run_text(state.dual_run_bp)}"
+    )
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
@@ -135,7 +154,7 @@ def ladder(status: RolloutStatus) -> Table:
             Text(mark, style=style),
             Text(step.name, style=style),
             Text(weight_text(step.weight_bp), style=style, justify="right"),
-            _bake(step, status),
+            _bake(step, status).append(dual_run_text(step.dual_run_bp)),
         )
     return table
 

@@ -40,7 +40,7 @@ def enter_step(state: RolloutState, now: Instant, signal: Signal, step_index: in
 
 
 def finish(state: RolloutState, now: Instant, cause: Cause) -> None:
-    """Complete the last step: the weight stays, the triggers watch on."""
+    """Complete the last step: the weight stays, the triggers watch on, and no call runs both any more."""
     _move(state, now, Signal.FINISH, cause)
 
 
@@ -120,6 +120,9 @@ def _move(state: RolloutState, now: Instant, signal: Signal, cause: Cause, *, ke
     _enter(state, now)
     if keep_bake or signal is Signal.PAUSE:
         set_bake(state, now, done_ms)
+    if signal is Signal.FINISH and state.dual_run_bp != before.dual_run_bp:
+        # Nobody's variant moves, so the evidence goes on: the triggers watch on after the last step.
+        change_flag(state, now, cause.reason, same_content=True)
     decide(state, now, before, cause)
 
 

@@ -289,7 +289,7 @@ def _refuse_weight(state: RolloutState, spec: RolloutSpec) -> str:
 def _take_spec(state: RolloutState, now: Instant, command: Command, spec: RolloutSpec) -> None:
     """Replace the spec; a changed trigger starts its evidence anew, an unchanged one goes on."""
     old_triggers = {trigger.name: trigger for trigger in state.triggers()}
-    step_name, old = state.step_name, state.spec
+    step_name, old, dual_run_bp = state.step_name, state.spec, state.dual_run_bp
     state.spec, state.document = spec, command.spec or {}
     names = [step.name for step in spec.steps]
     state.step_index = names.index(step_name) if step_name in names else -1
@@ -305,3 +305,6 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
         lower_weight(state, now, weight_bp, Reason.APPLIED)
     elif _served(spec) != _served(old) or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
         change_flag(state, now, Reason.APPLIED)
+    elif state.dual_run_bp != dual_run_bp:
+        # Who is compared changes, and nobody's variant: the evidence goes on.
+        change_flag(state, now, Reason.APPLIED, same_content=True)

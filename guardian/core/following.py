@@ -8,7 +8,7 @@ from guardian.core.alerts import end_named_alert, named_alert
 from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.state import RolloutState
-from guardian.core.text import duration_text, weight_text
+from guardian.core.text import duration_text, serving_text, weight_text
 from guardian.core.words import Outcome, Phase, Reason
 
 PATIENCE_MS: Final = 15_000
@@ -93,7 +93,7 @@ def _say_effective(state: RolloutState, now: Instant, live: list[str]) -> None:
     took_ms = max(0, max(each.since_ms for each in served) - state.content_ms)
     services = sorted({name_of(key).partition("/")[0] for key in live})
     names = ", ".join(services[:MAX_NAMED]) + (f" and {len(services) - MAX_NAMED} more" if services[MAX_NAMED:] else "")
-    share = "the kill switch" if state.killed else weight_text(state.weight_bp)
+    share = "the kill switch" if state.killed else serving_text(state.weight_bp, state.dual_run_bp)
     follow = f"1 instance of {names} follows" if len(live) == 1 else f"{len(live)} instances of {names} follow"
     text = f"{share} is in effect: {follow} after {duration_text(took_ms)}"
     decide(state, now, stand(state), Cause(Outcome.PASS, Reason.EFFECTIVE, text))

@@ -70,11 +70,12 @@ class Before(Struct, frozen=True):
     phase: Phase
     weight_bp: int
     step: str
+    dual_run_bp: int | None
 
 
 def stand(state: RolloutState) -> Before:
     """Return where a rollout stands now, to be told from where it will stand."""
-    return Before(state.phase, state.weight_bp, state.step_name)
+    return Before(state.phase, state.weight_bp, state.step_name, state.dual_run_bp)
 
 
 def located(evidence: Evidence, now: Instant) -> Evidence:
@@ -145,6 +146,8 @@ def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> N
             evidence=located(cause.evidence, now),
             partition=now.partition,
             offset=now.offset,
+            from_dual_run_bp=before.dual_run_bp,
+            dual_run_bp=state.dual_run_bp,
         )
     )
 
@@ -169,5 +172,7 @@ def record_rollback(state: RolloutState, now: Instant, before: Before, cause: Ca
             text=cause.text,
             actor=cause.actor,
             evidence=located(cause.evidence, now),
+            from_dual_run_bp=before.dual_run_bp,
+            to_dual_run_bp=state.dual_run_bp,
         )
     )

@@ -26,6 +26,8 @@ class FlagState(Struct, frozen=True):
         killed: the kill switch.
         env_prefix: where overrides are read from.
         reason: why it changed.
+        dual_run_bp: the share of the subjects for whom both implementations run now, in basis points; None when the
+            spec says nothing of it, and the application's own share holds.
     """
 
     flag: str
@@ -44,6 +46,7 @@ class FlagState(Struct, frozen=True):
     killed: bool
     env_prefix: str
     reason: Reason
+    dual_run_bp: int | None = None
 
 
 class Evidence(Struct, frozen=True):
@@ -101,12 +104,17 @@ class RuleStatus(Struct, frozen=True):
 
 
 class StepStatus(Struct, frozen=True):
-    """How one declared step stands: `done`, `current`, or `ahead`."""
+    """How one declared step stands: `done`, `current`, or `ahead`.
+
+    Args:
+        dual_run_bp: for how many of the subjects both implementations run in it, in basis points.
+    """
 
     name: str
     weight_bp: int
     bake_ms: int
     state: str
+    dual_run_bp: int | None = None
 
 
 class Figures(Struct, frozen=True):
@@ -178,6 +186,7 @@ class Decision(Struct, frozen=True):
         command_id: the command that this answers, empty for guardian's own.
         accepted: false for a refused command.
         from_phase, phase, from_weight_bp, weight_bp: before and after.
+        from_dual_run_bp, dual_run_bp: the share for whom both implementations run, before and after.
     """
 
     id: str
@@ -203,6 +212,8 @@ class Decision(Struct, frozen=True):
     evidence: Evidence
     partition: int
     offset: int
+    from_dual_run_bp: int | None = None
+    dual_run_bp: int | None = None
 
 
 class Alert(Struct, frozen=True):
@@ -229,7 +240,11 @@ class Alert(Struct, frozen=True):
 
 
 class Rollback(Struct, frozen=True):
-    """A protective action, for people and bridges; names the flag change by id. Never obeyed by itself."""
+    """A protective action, for people and bridges; names the flag change by id. Never obeyed by itself.
+
+    Args:
+        from_dual_run_bp, to_dual_run_bp: the share for whom both implementations ran, and run from now on.
+    """
 
     id: str
     flag: str
@@ -247,6 +262,8 @@ class Rollback(Struct, frozen=True):
     text: str
     actor: Actor
     evidence: Evidence
+    from_dual_run_bp: int | None = None
+    to_dual_run_bp: int | None = None
 
 
 class Beat(Struct, frozen=True):

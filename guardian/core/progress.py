@@ -135,7 +135,7 @@ def _give_up(state: RolloutState, now: Instant, step: Step, obstacle: Obstacle) 
     waited = duration_text(state.gate_wait_ms)
     text = f"waited {waited} after the bake at {weight_text(state.weight_bp)}: {'; '.join(obstacle.missing)}"
     cause = Cause(obstacle.outcome, Reason.GATE_TIMED_OUT, text, evidence=obstacle.evidence)
-    if step.on_gate_fail is Action.ROLLBACK and state.weight_bp > 0:
+    if step.on_gate_fail is Action.ROLLBACK and state.runs_candidate:
         target = rollback_target(state, step.rollback_to or state.spec.rollback.to or TO_ZERO)
         roll_back(state, now, -1 if target is None else target, cause)
     else:
@@ -143,8 +143,8 @@ def _give_up(state: RolloutState, now: Instant, step: Step, obstacle: Obstacle) 
 
 
 def summarise(state: RolloutState, now: Instant) -> None:
-    """Write the five-minute record of a rollout that serves its candidate."""
-    if state.weight_bp == 0 or state.phase is Phase.ARCHIVED:
+    """Write the five-minute record of a rollout whose candidate runs."""
+    if not state.runs_candidate or state.phase is Phase.ARCHIVED:
         return
     if not state.summary_ms:
         state.summary_ms = now.log_ms

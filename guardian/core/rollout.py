@@ -228,6 +228,8 @@ class Step(Struct, frozen=True):
         gate_timeout_ms: how long after the bake a gate that does not pass is waited for.
         on_gate_fail: PAUSE or ROLLBACK once that time is over.
         rollback_to: overrides the policy's target while this step is current; empty for the policy's.
+        dual_run_bp: the share of the subjects for whom both implementations run, in basis points; None when no step
+            of the spec says one: then it is the application's own affair.
     """
 
     name: str
@@ -238,6 +240,7 @@ class Step(Struct, frozen=True):
     gate_timeout_ms: int = 0
     on_gate_fail: Action = Action.PAUSE
     rollback_to: str = ""
+    dual_run_bp: int | None = None
 
 
 class Variants(Struct, frozen=True):

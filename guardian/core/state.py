@@ -18,6 +18,9 @@ from guardian.core.rollout import Origin, RolloutSpec, Step, Trigger
 from guardian.core.windows import Series, Tally
 from guardian.core.words import Outcome, Phase, Reason
 
+_LASTING = (Phase.PROGRESSING, Phase.WAITING, Phase.PAUSED)
+"""The phases in which a step lasts."""
+
 GUARDIAN = Actor(name="guardian", via="guardian", authenticated=True)
 """The actor of what guardian does by itself."""
 
@@ -147,6 +150,25 @@ class RolloutState(Struct):
         """The current step's name, empty without one."""
         return self.step.name if self.step else ""
 
+    @property
+    def dual_run_bp(self) -> int | None:
+        """For how many of the subjects both implementations run now; None when the spec says nothing of it.
+
+        Only while a step lasts, a paused one too. Before the start, after a rollback and under the kill switch nobody
+        runs the candidate at cost; after completion nobody needs to run control.
+        """
+        step = self.step
+        if step is None or self.killed:
+            return 0
+        if self.phase in _LASTING:
+            return step.dual_run_bp
+        return None if self.phase is Phase.COMPLETED and step.dual_run_bp is None else 0
+
+    @property
+    def runs_candidate(self) -> bool:
+        """Whether somebody is served by the candidate, or runs it beside control because the step says so."""
+        return self.weight_bp > 0 or bool(self.dual_run_bp)
+
     def triggers(self) -> list[Trigger]:
         """Return the triggers that watch now: the rollout's and the current step's."""
         return [*self.spec.triggers, *(self.step.triggers if self.step else ())]
@@ -175,6 +197,7 @@ class RolloutState(Struct):
             killed=self.killed,
             env_prefix=self.spec.env_prefix,
             reason=self.flag_reason,
+            dual_run_bp=self.dual_run_bp,
         )
 
     def start_evidence_anew(self) -> None:

@@ -86,7 +86,8 @@ def _steps(state: RolloutState) -> list[StepStatus]:
         return "done" if index < state.step_index else "ahead"
 
     return [
-        StepStatus(step.name, step.weight_bp, step.bake_ms, where(index)) for index, step in enumerate(state.spec.steps)
+        StepStatus(step.name, step.weight_bp, step.bake_ms, where(index), step.dual_run_bp)
+        for index, step in enumerate(state.spec.steps)
     ]
 
 

@@ -57,6 +57,35 @@ def weight_text(weight_bp: int) -> str:
     return f"{_decimal(weight_bp / 100, 2)}%"
 
 
+def dual_run_text(dual_run_bp: int | None) -> str:
+    """Return for how many both implementations run, to stand behind a weight: `, both run for 20%`; empty for nobody.
+
+    Args:
+        dual_run_bp: basis points; None when the spec says nothing of it.
+    """
+    return f", both run for {weight_text(dual_run_bp)}" if dual_run_bp else ""
+
+
+def serving_text(weight_bp: int, dual_run_bp: int | None) -> str:
+    """Return a weight, and for how many both implementations run: `5%`, `0%, both run for 20%`.
+
+    Args:
+        weight_bp, dual_run_bp: basis points.
+    """
+    return weight_text(weight_bp) + dual_run_text(dual_run_bp)
+
+
+def moved_text(before: tuple[int, int | None], after: tuple[int, int | None], arrow: str = "->") -> str:
+    """Return a move of weight and dual runs, or where both stand: `5% -> 0%`, `0%, both run for 20% -> 0%`, `5%`.
+
+    Args:
+        before, after: weight and dual runs in basis points, as `serving_text` takes them.
+        arrow: what stands between.
+    """
+    left, told = serving_text(*before), serving_text(*after)
+    return told if left == told else f"{left} {arrow} {told}"
+
+
 def latency_text(ms: float) -> str:
     """Return a latency with three digits: `0.42ms`, `180ms`, `2.31s`.
 

@@ -119,7 +119,7 @@ def _act(state: RolloutState, trigger: Trigger, verdict: Verdict, now: Instant, 
         Outcome.FAIL, Reason.TRIGGER_FIRED, f"{trigger.name}: {verdict.text}", trigger=trigger.name,
         evidence=verdict.evidence,
     )  # fmt: skip
-    if trigger.do is Action.ROLLBACK and state.weight_bp > 0:
+    if trigger.do is Action.ROLLBACK and state.runs_candidate:
         to = trigger.to or (state.step.rollback_to if state.step else "") or state.spec.rollback.to
         if state.phase is Phase.ROLLED_BACK:
             to = TO_ZERO  # it was rolled back to a step above zero, and that is not good either

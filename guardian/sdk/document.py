@@ -38,7 +38,7 @@ class FlagDocument:
         killed: the kill switch is on.
         override_name: the environment variable that overrides this flag.
         raw: the value as it came.
-        stamp: what telemetry is stamped with, but for the assignment.
+        stamp: what an evaluation says of the document, but for the assignment.
     """
 
     flag: str
@@ -144,6 +144,8 @@ def _document(part: _Part, metadata: _Part, raw: bytes) -> FlagDocument:
         "step": metadata.take("step", str, ""),
         "weight_bp": metadata.number("weight_bp", 0),
     }
+    if "dual_run_bp" in metadata.found:
+        stamp["dual_run_bp"] = metadata.number("dual_run_bp")
     return FlagDocument(
         flag=part.flag,
         epoch=epoch,

@@ -13,13 +13,17 @@ from typing import Any, Final, TypedDict
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 
+from guardian.core.events import Assignment
 from guardian.core.split import split_of
 from guardian.sdk.comparing import Leniency
 from guardian.sdk.drawing import MAX_NODES
+from guardian.sdk.served import Served
 
 PER_SECOND: Final = 100
 LIMIT_MS: Final = 5_000.0
-_SPLITS: Final = 10_000
+_EVERYBODY_BP: Final = 10_000
+_TAKEN_OUT: Final = frozenset({Assignment.KILLED, Assignment.OVERRIDE, Assignment.DENY, Assignment.OPT})
+"""Whom somebody has taken out on purpose does not run the candidate in any way."""
 
 Subject = str | Callable[..., Any] | None
 
@@ -34,8 +38,9 @@ class DualRunOptions(TypedDict, total=False):
             name or an EvaluationContext. Without it OpenFeature's own context says so; a call for nobody in particular
             is in no share, not in 100 % either.
         fallback: when the new implementation serves and raises, ask the old one and return its result (default true).
-        sample: the share of the subjects whose calls are compared, 0 to 1 (default 1). The same subject is always in
-            or always out; calls for nobody in particular are spread evenly.
+        sample: the share of the subjects whose calls are compared at most, 0 to 1. By default the step's `dual_run`
+            alone says it, and everybody's calls are compared where no step says one. The same subject is always in or
+            always out, and a greater share only adds subjects; calls for nobody in particular are spread evenly.
         per_second: so many calls are compared in a second at most (default 100).
         limit_ms: how long the implementation that does not serve may take, in milliseconds (default 5,000). A
             coroutine is cancelled then; a function cannot be, and keeps its thread until it ends. A candidate that
@@ -87,7 +92,7 @@ class Plan:
     domain: str | None = None
     subject: Subject = None
     fallback: bool = True
-    sample: float = 1.0
+    sample: float | None = None
     per_second: int = PER_SECOND
     limit_ms: float = LIMIT_MS
     serve_limit_ms: float | None = None
@@ -102,7 +107,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.component, str) or not self.component:
             raise ValueError('dual_run needs a component: @dual_run("pricing_engine")')
-        if not 0 <= self.sample <= 1:
+        if self.sample is not None and not 0 <= self.sample <= 1:
             raise ValueError(f"sample={self.sample} is no share from 0 to 1")
         for name in ("limit_ms", "serve_limit_ms"):
             limit_ms = getattr(self, name)
@@ -116,6 +121,15 @@ class Plan:
     def flag_key(self) -> str:
         """The flag that is asked for."""
         return self.flag or self.component
+
+    def share_bp(self, declared_bp: int | None) -> float:
+        """Return the share of the subjects whose calls are compared, in basis points.
+
+        Args:
+            declared_bp: what the flag's document says; None when it says nothing.
+        """
+        own_bp = _EVERYBODY_BP * (1.0 if self.sample is None else self.sample)
+        return own_bp if declared_bp is None else min(own_bp, declared_bp)
 
     def leniency(self) -> Leniency:
         """Return which differences do not count."""
@@ -167,38 +181,47 @@ class Sampler:
     """Who is compared.
 
     Args:
-        component: it salts the split, so that the sample has nothing to do with the flag's own share.
-        sample: the share, 0 to 1.
-        per_second: so many in a second at most.
+        plan: the component salts the split, so that the sample has nothing to do with the flag's own share.
     """
 
-    def __init__(self, component: str, sample: float, per_second: int) -> None:
-        self._salt = f"dual_run:{component}"
-        self._sample = sample
-        self._per_second = per_second
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._salt = f"dual_run:{plan.component}"
         self._lock = threading.Lock()
-        self._owed = 0.0
+        self._owed_bp = 0.0
         self._second = 0
         self._taken = 0
 
-    def takes(self, subject: str) -> bool:
-        """Return whether a subject's calls are compared at all."""
-        if self._sample >= 1:
-            return True
-        if subject:
-            return split_of(self._salt, subject) < self._sample * _SPLITS
+    def refuses(self, served: Served, find_subject: Callable[[], str]) -> str:
+        """Return why a call is not compared, as the name of its count; empty when it is, which takes its room.
+
+        Args:
+            served: the evaluation.
+            find_subject: whom the call is for, empty for nobody in particular; asked only if it matters.
+        """
+        is_taken_out = served.assignment in _TAKEN_OUT and served.value is not True
+        if is_taken_out or not self._takes(self._plan.share_bp(served.dual_run_bp), find_subject):
+            return "sampled_out"
+        return "" if self._has_room() else "over_rate"
+
+    def _takes(self, share_bp: float, find_subject: Callable[[], str]) -> bool:
+        if share_bp >= _EVERYBODY_BP or share_bp <= 0:
+            return share_bp > 0
+        # By subject, not by chance at each call: somebody's calls are compared all or not at all, so a candidate that
+        # keeps something of one call for the next sees whole histories, and whoever repeats a call stays in.
+        if subject := find_subject():
+            return split_of(self._salt, subject) < share_bp
         with self._lock:
-            self._owed += self._sample
-            if self._owed < 1:
+            self._owed_bp += share_bp
+            if self._owed_bp < _EVERYBODY_BP:
                 return False
-            self._owed -= 1
+            self._owed_bp -= _EVERYBODY_BP
             return True
 
-    def has_room(self) -> bool:
-        """Take one of this second's comparisons; false when they are used up."""
+    def _has_room(self) -> bool:
         second = int(time.monotonic())
         with self._lock:
             if second != self._second:
                 self._second, self._taken = second, 0
             self._taken += 1
-            return self._taken <= self._per_second
+            return self._taken <= self._plan.per_second

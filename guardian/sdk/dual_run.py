@@ -26,7 +26,6 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack
 
 from openfeature import api
 
-from guardian.core.events import Assignment
 from guardian.sdk.aside import Aside
 from guardian.sdk.copying import Arguments, copied
 from guardian.sdk.drawing import Drawn
@@ -38,8 +37,6 @@ from guardian.sdk.served import Served
 
 MAX_TASKS: Final = 64
 """So many coroutines run aside at once in this process."""
-_TAKEN_OUT: Final = frozenset({Assignment.KILLED, Assignment.OVERRIDE, Assignment.DENY, Assignment.OPT})
-"""Whom somebody has taken out on purpose does not run the candidate in any way."""
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -72,6 +69,9 @@ def dual_run(
     the other one runs with the same arguments, on another thread or as another task, and both results are compared.
     Guardian is told: `success` or `failure` of the one that served, `fallback` when the old one had to step in, and
     `dual_run` with what the comparison found; a trigger such as `dual_run assertions fail > 100/hour` acts on it.
+
+    For whom both run is said by the rollout's step, `dual_run: 20%`, while it lasts. Before the start, after a rollback
+    and under the kill switch nothing runs twice. Where guardian says nothing of it, `sample` does.
 
     **Both run for real.** What they do beside returning a result, such as writing to a database, sending a mail or
     changing their arguments, is done twice. Guard that yourself, and say `copy=True` when they change arguments.
@@ -174,7 +174,7 @@ class _Pair:
         self.is_async = inspect.iscoroutinefunction(control)
         self.reporter = Reporter(plan)
         self._find_context = context_of(plan.subject, control)
-        self._sampler = Sampler(plan.component, plan.sample, plan.per_second)
+        self._sampler = Sampler(plan)
         self._client = api.get_client(plan.domain)
 
     def register(self, candidate: F) -> F:
@@ -227,23 +227,15 @@ class _Pair:
         try:
             context = self._find_context(args, kwargs)
             call.served = Served.of(self._client.get_boolean_details(self.plan.flag_key, False, context))
-            call.compared = self._is_compared(call, subject_of(context) if self.plan.sample < 1 else "")
+            refused = self._sampler.refuses(call.served, lambda: subject_of(context))
+            if refused:
+                self.reporter.counts.add(refused)
+            call.compared = not refused
             if self.plan.copy and (call.compared or call.by_candidate):
                 self._copy(call)
         except Exception as error:
             self.reporter.failed(error)
         return call
-
-    def _is_compared(self, call: _Call, subject: str) -> bool:
-        counts = self.reporter.counts
-        is_taken_out = call.served.assignment in _TAKEN_OUT and not call.by_candidate
-        if is_taken_out or not self._sampler.takes(subject):
-            counts.add("sampled_out")
-        elif not self._sampler.has_room():
-            counts.add("over_rate")
-        else:
-            return True
-        return False
 
     def _copy(self, call: _Call) -> None:
         try:

@@ -21,6 +21,8 @@ class Served:
         version: the document's version; 0 when unknown.
         assignment: why; empty when unknown.
         value: the value that the application got.
+        dual_run_bp: the share of the subjects for whom both implementations run, in basis points; None when the
+            document, or another provider, does not say.
     """
 
     flag: str
@@ -28,6 +30,7 @@ class Served:
     version: int = 0
     assignment: str = ""
     value: Any = None
+    dual_run_bp: int | None = None
 
     @classmethod
     def of(cls, details: FlagEvaluationDetails[Any]) -> Served:
@@ -42,6 +45,7 @@ class Served:
             version=version if isinstance(version, int) else 0,
             assignment=assignment if isinstance(assignment, str) else str(Assignment.DEFAULT),
             value=details.value,
+            dual_run_bp=share if isinstance(share := metadata.get("dual_run_bp"), int) else None,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from guardian.core.outputs import Alert, Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
-from guardian.core.text import count_text, duration_text, rate_text, value_text, weight_text
+from guardian.core.text import count_text, dual_run_text, duration_text, moved_text, rate_text, value_text, weight_text
 from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.serve.site import Site
 from guardian.wire.cloudevents import MAX_TIME_MS, rfc3339
@@ -113,7 +113,7 @@ def _rollout(status: RolloutStatus) -> str:
     head = (
         f'<h2><a href="/?flag={escape(state.flag)}">{escape(state.flag)}</a> '
         f"{_tag(state.phase, _PHASE_CLASS.get(state.phase, 'dim'))}{killed} "
-        f"{weight_text(state.weight_bp)} {escape(state.candidate)}</h2>"
+        f"{weight_text(state.weight_bp)} {escape(state.candidate)}{dual_run_text(state.dual_run_bp)}</h2>"
     )
     why = f"{_tag(status.outcome, _OUTCOME_CLASS[status.outcome])} {status.reason}: {escape(status.text)}"
     run = f"attempt {state.attempt}, owner {escape(status.owner or '-')}, as of {_time(status.updated_ms)}"
@@ -136,6 +136,7 @@ def _step(step: StepStatus, status: RolloutStatus) -> str:
     if step.state == "current" and status.bake_ms > 0:
         baked_ms = min(max(status.baked_ms, 0), status.bake_ms)
         bake = f'<progress max="{status.bake_ms}" value="{baked_ms}"></progress> {duration_text(baked_ms)} of ' + bake
+    bake += dual_run_text(step.dual_run_bp)
     name = f"{_MARKS.get(step.state, '·')} {escape(step.name)}"
     kind = {"current": "current", "ahead": "dim"}.get(step.state, "")
     return f'<tr class="{kind}"><td>{name}</td><td class="n">{weight_text(step.weight_bp)}</td><td>{bake}</td></tr>'
@@ -200,8 +201,8 @@ def _is_news(one: Decision, flag: str) -> bool:
 
 
 def _weights(one: Decision) -> str:
-    before, after = weight_text(one.from_weight_bp), weight_text(one.weight_bp)
-    return after if before == after else f"{before} → {after}"
+    before = one.from_weight_bp, one.from_dual_run_bp
+    return moved_text(before, (one.weight_bp, one.dual_run_bp), "→")
 
 
 def _list(sentences: list[str]) -> str:

@@ -97,17 +97,36 @@ def weight_bp(value: object) -> int:
     Raises:
         AmountError: it is not one.
     """
+    return _per_cent_bp(value, "weight")
+
+
+def share_bp(value: object) -> int:
+    """Read a share of the subjects, which is written as a weight is.
+
+    Args:
+        value: what stands in the document.
+
+    Returns:
+        basis points, 0..10000.
+
+    Raises:
+        AmountError: it is not one.
+    """
+    return _per_cent_bp(value, "share")
+
+
+def _per_cent_bp(value: object, what: str) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise AmountError(f"a bare number is not a weight: {shown(value)}", f"write `{value}%`")
+        raise AmountError(f"a bare number is not a {what}: {shown(value)}", f"write `{value}%`")
     found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         text = value.strip() if isinstance(value, str) else ""
         if _BARE.fullmatch(text):
-            raise AmountError(f"a bare number is not a weight: {shown(text)}", f"write `{text}%`")
-        raise AmountError(f"not a weight: {shown(value)}", "write it in per cent, as `5%` or `0.1%`")
+            raise AmountError(f"a bare number is not a {what}: {shown(text)}", f"write `{text}%`")
+        raise AmountError(f"not a {what}: {shown(value)}", "write it in per cent, as `5%` or `0.1%`")
     points = Decimal(found[1]) * 100
     if points > WEIGHT_FULL_BP:
-        raise AmountError(f"more than everybody: {shown(value)}", "a weight is at most `100%`")
+        raise AmountError(f"more than everybody: {shown(value)}", f"a {what} is at most `100%`")
     if points % 1:
-        raise AmountError(f"finer than a hundredth of a per cent: {shown(value)}", "weights go in steps of `0.01%`")
+        raise AmountError(f"finer than a hundredth of a per cent: {shown(value)}", f"{what}s go in steps of `0.01%`")
     return int(points)

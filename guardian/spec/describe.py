@@ -17,7 +17,7 @@ from guardian.core.rollout import (
     Trigger,
     Unit,
 )
-from guardian.core.text import count_text, duration_text, weight_text
+from guardian.core.text import count_text, duration_text, serving_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.spec.rules import limit_text
 
@@ -96,7 +96,7 @@ def _samples(needed: int) -> str:
 def _step_lines(number: int, step: Step, policy: RollbackPolicy) -> list[str]:
     bake = f"held for {duration_text(step.bake_ms)}" if step.bake_ms else "not held"
     name = "" if step.name == weight_text(step.weight_bp) else f"{step.name}: "
-    lines = [f"{number}. {name}{weight_text(step.weight_bp)}, {bake}"]
+    lines = [f"{number}. {name}{serving_text(step.weight_bp, step.dual_run_bp)}, {bake}"]
     if step.gates:
         lines += [f"     go on when {gate_meaning(gate)}" for gate in step.gates]
         act = "pause" if step.on_gate_fail is Action.PAUSE else f"roll back {_TARGETS[step.rollback_to or policy.to]}"

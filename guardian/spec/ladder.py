@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from guardian.core.rollout import CANARY_LADDER_BP, GATE_TIMEOUT_BAKES, PERCENTAGE_LADDER_BP, Step, Strategy
 from guardian.core.text import weight_text
 from guardian.core.words import Action
-from guardian.spec.amounts import MAX_DURATION_MS, AmountError, shown, weight_bp
+from guardian.spec.amounts import MAX_DURATION_MS, AmountError, share_bp, shown, weight_bp
 from guardian.spec.report import Report
 from guardian.spec.rule_items import TARGETS, Names, read_gates, read_triggers, written_names
 from guardian.spec.section import Section
@@ -81,7 +83,14 @@ def _written_steps(spec: Section, bake_ms: int, trigger_names: Names) -> tuple[S
         section = Section(value, path, "step", spec.report)
         weight = _weight_of(section, value, weights)
         steps.append(_step(section, weight, bake_ms, (names, trigger_names)))
-    return tuple(steps)
+    return _with_dual_runs(steps)
+
+
+def _with_dual_runs(steps: list[Step]) -> tuple[Step, ...]:
+    """As soon as one step says where both run, nothing runs twice in a step that does not say so."""
+    if all(step.dual_run_bp is None for step in steps):
+        return tuple(steps)
+    return tuple(replace(step, dual_run_bp=step.dual_run_bp or 0) for step in steps)
 
 
 def _weight_of(section: Section, value: Any, before: list[int]) -> int:
@@ -114,6 +123,7 @@ def _step(section: Section, weight: int, default_bake_ms: int, names: tuple[Name
         gate_timeout_ms=section.duration("timeout", min(GATE_TIMEOUT_BAKES * bake_ms, MAX_DURATION_MS)),
         on_gate_fail=Action(section.choice("on_fail", _ON_FAIL, Action.PAUSE)),
         rollback_to=_target_of(section),
+        dual_run_bp=section.amount("dual_run", share_bp),
     )
 
 

@@ -57,6 +57,9 @@ class Section:
                 self.report.add(path, not_yet(word), "leave it out for now", key=True)
                 continue
             near = nearest(word, list(self._words))
+            if not near and self._words is SECTIONS["spec"] and word in SECTIONS["step"]:
+                self.report.add(path, f"{shown(word)} is said of a step", f"write `{word}` there", key=True)
+                continue
             later = "" if near else nearest(word, sorted(LATER))
             fix = f"did you mean `{near}`?" if near else f"known here are {self._known()}"
             if later:

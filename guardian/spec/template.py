@@ -19,6 +19,8 @@ _FIRST_STEP: Final = """\
   - name: $name           # unique; the weight unless said
     weight: $weight              # the candidate's share; weights rise strictly
     bake: 1h
+    # for so many both implementations run while the step lasts, see @dual_run; in steps that do not say it, for nobody
+    # dual_run: 20%
     gates:                  # judged over the whole step unless `over` says otherwise
       - error_rate < 1%
       - {name: fast-enough, when: p95_latency < 500ms, min_samples: 200}

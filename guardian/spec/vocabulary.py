@@ -100,6 +100,12 @@ STEP: Final = {
     "name": Word("a name", "Unique in the rollout; not `previous` or `zero`.", "the weight", "canary"),
     "weight": Word("a weight", "The candidate's share of the subjects.", "", "5%"),
     "bake": Word("a duration", "How long the step is held and watched.", "the spec's `bake`", "1h"),
+    "dual_run": Word(
+        "a share",
+        "For how many of the subjects both implementations run, by `@dual_run`, while the step lasts; whoever serves.",
+        "0% if another step says it, else as the code says",
+        "20%",
+    ),
     "gates": Word("a list of gates", "May we go on? Judged when the bake ends; all must pass.", "none", "[...]"),
     "triggers": Word("a list of triggers", "Watched beside the rollout's while this step is current.", "none", "[...]"),
     "timeout": Word(
@@ -159,7 +165,7 @@ SECTIONS: Final[dict[str, dict[str, Word]]] = {
 LATER: Final = frozenset({
     "ab_test", "allow", "alpha", "approval", "approvals", "arms", "audience",
     "audiences", "blue_green", "burn_rate", "checklist", "checklists",
-    "conditions", "deny", "dual_run", "enrolment", "enrollment", "feedback", "freeze", "gradual", "groups",
+    "conditions", "deny", "enrolment", "enrollment", "feedback", "freeze", "gradual", "groups",
     "metrics", "objectives", "opt_in", "overlap", "programme", "ring", "risks", "sample_ratio",
     "schedule", "segment", "segments", "slo", "stages", "start_at", "targeted", "tolerance",
     "validate", "version", "waves",

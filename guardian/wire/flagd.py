@@ -17,7 +17,12 @@ ENABLED: Final = "ENABLED"
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """Guardian's own part of the document. Flat scalars: readers refuse anything nested."""
+    """Guardian's own part of the document. Flat scalars: readers refuse anything nested.
+
+    Args:
+        dual_run_bp: the share of the subjects for whom `@dual_run` runs both implementations, in basis points; absent
+            when the spec says nothing of it, and the application's own share holds.
+    """
 
     epoch: int
     version: int
@@ -33,6 +38,7 @@ class Metadata(msgspec.Struct, frozen=True):
     killed: bool
     env_prefix: str
     reason: Reason
+    dual_run_bp: int | None = None
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -59,7 +65,9 @@ def flag_document(state: FlagState) -> dict[str, Any]:
     }
     if state.weight_bp > 0 and not state.killed:
         document["targeting"] = _targeting(state)
-    document["metadata"] = {name: _scalar(getattr(state, name)) for name in Metadata.__struct_fields__}
+    metadata = {name: _scalar(getattr(state, name)) for name in Metadata.__struct_fields__}
+    # A reader of flagd takes scalars only, and null is none: what is not said is left out.
+    document["metadata"] = {name: value for name, value in metadata.items() if value is not None}
     return document
 
 

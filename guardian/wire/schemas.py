@@ -149,7 +149,9 @@ def _flags() -> Schema:
     parts = metadata.pop("$defs")
     for name in ("$schema", "$id"):
         del metadata[name]
-    metadata["properties"]["weight_bp"].update(_WEIGHT)
+    fields = metadata["properties"]
+    fields["weight_bp"].update(_WEIGHT)
+    fields["dual_run_bp"] = {"description": fields["dual_run_bp"]["description"], **_WEIGHT}
     split = {"const": {"var": [SPLIT_VARIABLE, WEIGHT_FULL_BP]}}
     below = {
         "type": "array",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
+from rich.text import Text
 
-from guardian.cli.views import list_table, status_page, time_text
+from guardian.cli.asking import decision_line
+from guardian.cli.door import Said, Topic
+from guardian.cli.sayings import read
+from guardian.cli.views import decision_moved, list_table, status_line, status_page, time_text
+from guardian.core.outputs import FlagChange, StepStatus
 from guardian.core.words import Outcome, Phase, Reason
+from guardian.wire.outputs import encode_output
 from tests.cli.samples import AT_MS, flag_state, status
+from tests.wire.samples import DECISION, ROLLBACK
 
 
 def shown(page: RenderableType, width: int = 200) -> str:
@@ -89,6 +98,45 @@ def test_the_list_has_one_line_per_rollout_with_weight_and_reason() -> None:
     assert "new-pricing" in lines[1]
     assert "25%" in lines[1]
     assert "TRIGGER_FIRED: errors: error_rate 7.3% > 5% for 5m (n=4,120)" in lines[2]
+
+
+SHADOW = flag_state(flag="new-shipping", step="shadow", weight_bp=0, dual_run_bp=2_000)
+
+
+def test_for_how_many_both_run_stands_beside_the_weight_wherever_it_is_shown() -> None:
+    steps = [StepStatus("shadow", 0, 3_600_000, "current", 2_000), StepStatus("full", 10_000, 86_400_000, "ahead", 0)]
+    lines = shown(status_page(status(SHADOW, steps=steps))).splitlines()
+    assert "step shadow, 0% on, both run for 20%" in lines[0]
+    assert any("shadow" in line and line.rstrip().endswith("1h of 4h, both run for 20%") for line in lines)
+    assert not any("full" in line and "both run" in line for line in lines)
+    assert " shadow, 0%, both run for 20%: BAKING" in status_line(status(SHADOW)).plain
+
+
+def test_the_list_has_a_column_for_dual_runs_when_there_are_any() -> None:
+    both, plain = shown(list_table([status(), status(SHADOW)])), shown(list_table([status()]))
+    assert re.search(r"new-pricing +progressing +early +25% +0% ", both)
+    assert re.search(r"new-shipping +progressing +shadow +0% +20% ", both)
+    assert "BOTH RUN" in both
+    assert "BOTH RUN" not in plain
+
+
+def test_a_step_back_from_a_dual_run_says_that_it_ended() -> None:
+    moved = replace(
+        DECISION, from_weight_bp=0, from_dual_run_bp=2_000, weight_bp=0, dual_run_bp=0, command="rollback"
+    )  # fmt: skip
+    assert decision_moved(moved) == "0%, both run for 20% -> 0%"
+    assert decision_moved(replace(moved, dual_run_bp=2_000)) == "0%, both run for 20%"
+    assert decision_moved(replace(moved, from_dual_run_bp=None)) == "0%", "nothing that a reader sees has moved"
+    assert decision_line(replace(moved, dual_run_bp=2_000)).endswith(" at canary, 0%, both run for 20%]")
+    for topic, output, told in (
+        (Topic.DECISIONS, moved, "[rolled_back, 0%, both run for 20% -> 0%]"),
+        (Topic.ROLLBACKS, replace(ROLLBACK, from_weight_bp=0, from_dual_run_bp=2_000), " 0%, both run for 20% -> 0%: "),
+        (Topic.FLAGS, FlagChange(SHADOW), "on 0%, both run for 20%, progressing shadow, "),
+    ):
+        message = encode_output(output)
+        line = read(topic, Said(message.key.decode(), message.value))
+        assert line is not None
+        assert told in Text.from_markup(line.markup).plain
 
 
 def test_a_narrow_list_leaves_out_the_owner_and_keeps_the_reason() -> None:

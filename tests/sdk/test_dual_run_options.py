@@ -14,8 +14,8 @@ from openfeature.evaluation_context import EvaluationContext
 
 from guardian.core.split import split_of
 from guardian.sdk import DualRunCounts, dual_run, flush_dual_runs
-from tests.sdk.documents import FLAG
-from tests.sdk.dual import OFF, ON, KnowingProvider, Told, answered, pair, raising
+from tests.sdk.documents import FLAG, written
+from tests.sdk.dual import COMPONENT, OFF, ON, KnowingProvider, Told, answered, pair, raising
 
 
 def test_the_subject_is_a_parameter_a_function_or_the_context(flags: KnowingProvider, told: Told) -> None:
@@ -65,6 +65,81 @@ def test_calls_for_nobody_are_sampled_evenly(flags: KnowingProvider, told: Told)
     for _ in range(40):
         answered(price)
     assert price.counts == DualRunCounts(calls=40, matched=10, sampled_out=30)
+
+
+USERS = [f"u-{n}" for n in range(400)]
+
+
+def seen_of(price: Any) -> set[str]:
+    """The users whose calls are compared."""
+    seen = set()
+    for user in USERS:
+        before = price.counts.matched
+        answered(price, user)
+        if price.counts.matched > before:
+            seen.add(user)
+    return seen
+
+
+def of_users(**options: Any) -> Any:
+    return pair(lambda user: user, lambda user: user, **{"subject": "user", "per_second": 10_000, **options})
+
+
+def test_the_documents_share_says_who_is_compared_and_a_greater_one_only_adds_subjects(
+    flags: KnowingProvider, told: Told
+) -> None:
+    price = of_users()
+    sets = []
+    for share_bp in (0, 1_000, 4_000, 10_000):
+        flags.says(weight_bp=OFF, dual_run_bp=share_bp)
+        sets.append(seen_of(price))
+    nobody, few, more, all_of_them = sets
+    assert not nobody
+    assert 20 <= len(few) <= 60
+    assert 120 <= len(more) <= 200
+    assert few < more < all_of_them == set(USERS)
+    flags.says(weight_bp=OFF, dual_run_bp=1_000)
+    assert seen_of(of_users()) == few, "another process finds the same"
+
+
+@pytest.mark.parametrize(
+    ("document", "sample", "expected_bp"),
+    [(None, None, 10_000), (None, 0.25, 2_500), (1_000, None, 1_000), (1_000, 0.25, 1_000), (4_000, 0.25, 2_500),
+     (4_000, 0.0, 0), (0, None, 0), (0, 1.0, 0)],
+)  # fmt: skip
+def test_the_argument_is_an_upper_limit_of_the_documents_share(
+    flags: KnowingProvider, told: Told, document: int | None, sample: float | None, expected_bp: int
+) -> None:
+    flags.says(weight_bp=OFF, dual_run_bp=document)
+    options = {} if sample is None else {"sample": sample}
+    found = seen_of(of_users(**options))
+    assert found == {user for user in USERS if split_of(f"dual_run:{COMPONENT}", user) < expected_bp}
+
+
+def test_calls_for_nobody_follow_the_documents_share_evenly(flags: KnowingProvider, told: Told) -> None:
+    flags.says(weight_bp=OFF, dual_run_bp=2_500)
+    price = pair(lambda: 1, lambda: 1, subject=None)
+    for _ in range(40):
+        answered(price)
+    assert price.counts == DualRunCounts(calls=40, matched=10, sampled_out=30)
+
+
+@pytest.mark.parametrize("weight_bp", [OFF, ON])
+def test_a_share_that_ends_leaves_the_one_that_serves_alone(flags: KnowingProvider, told: Told, weight_bp: int) -> None:
+    flags.says(weight_bp=weight_bp, dual_run_bp=10_000)
+    price = pair(lambda: "old", lambda: "new")
+    answered(price)
+    flags.says(weight_bp=weight_bp, dual_run_bp=0)
+    assert answered(price) == ("new" if weight_bp else "old")
+    assert told.kinds() == ["success", "dual_run", "success"]
+    assert price.counts == DualRunCounts(calls=2, mismatched=1, sampled_out=1)
+
+
+def test_a_document_of_before_dual_runs_leaves_the_share_to_the_code(flags: KnowingProvider, told: Told) -> None:
+    flags.says(weight_bp=OFF)
+    assert b"dual_run_bp" not in written(weight_bp=OFF)
+    assert answered(price := pair(lambda: 1, lambda: 1)) == 1
+    assert price.counts.matched == 1
 
 
 def test_so_many_in_a_second_are_compared_and_no_more(flags: KnowingProvider, told: Told) -> None:

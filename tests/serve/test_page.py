@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from guardian.core.outputs import StepStatus
 from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.kafka.settings import load_settings
 from guardian.serve.page import POLICY, SHOWN_ROLLOUTS, status_page
@@ -60,6 +61,16 @@ def test_a_rollout_is_shown_with_its_ladder_why_it_stands_there_and_what_is_miss
         "0.995%",
     ):
         assert word in text
+
+
+def test_for_how_many_both_run_stands_beside_the_weight() -> None:
+    steps = [StepStatus("shadow", 0, 3_600_000, "current", 2_000), StepStatus("full", 10_000, 86_400_000, "ahead", 0)]
+    found = status(state=state(step="shadow", weight_bp=0, dual_run_bp=2_000), steps=steps)
+    said = decision(from_weight_bp=0, from_dual_run_bp=2_000, weight_bp=0, dual_run_bp=0)
+    text = Reader(status_page(site(found, said))).text
+    for word in ("0% on, both run for 20%", "bake 1h, both run for 20%· full100%", "0%, both run for 20% → 0%"):
+        assert word in text
+    assert text.count("both run") == 3
 
 
 def test_who_still_serves_an_older_version_is_named_and_so_is_the_baseline() -> None:

@@ -224,7 +224,7 @@ def test_any_document_is_a_spec_or_a_spec_error(document: Any) -> None:
 def test_a_document_is_checked_as_strictly_as_a_text() -> None:
     found = refusal_of({**SMALL, "bake": 60, "dual_run": True, "triggers": ["error_rate > 5"], "owner": None})
     assert [(problem.path, problem.message) for problem in found.problems] == [
-        ("dual_run", "this version does not act on `dual_run` yet"),
+        ("dual_run", "`dual_run` is said of a step"),
         ("bake", "a bare number is not a duration: `60`"),
         ("owner", "`owner` has no value"),
         ("triggers[0]", "a bare number is not a rate: `error_rate > 5`"),

@@ -90,6 +90,7 @@ values = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size
     phase=st.sampled_from(Phase),
     reason=st.sampled_from(Reason),
     version=st.integers(0, 2**53),
+    dual_run_bp=st.one_of(st.none(), st.integers(0, 10_000)),
 )
 def test_a_state_comes_back_from_its_document(arms, pair, **changes) -> None:
     state = flag_state(control=arms[0], candidate=arms[1], values=dict(zip(arms, pair, strict=True)), **changes)
@@ -98,7 +99,18 @@ def test_a_state_comes_back_from_its_document(arms, pair, **changes) -> None:
 
 
 def test_metadata_is_flat_scalars_only() -> None:
-    assert {type(value) for value in flag_document(flag_state())["metadata"].values()} == {int, str, bool}
+    for share_bp in (None, 2_000):
+        metadata = flag_document(flag_state(dual_run_bp=share_bp))["metadata"]
+        assert {type(value) for value in metadata.values()} == {int, str, bool}
+        assert ("dual_run_bp" in metadata) is (share_bp is not None)
+
+
+def test_the_share_for_whom_both_run_stands_in_the_metadata_that_a_flagd_reader_hands_on() -> None:
+    state = flag_state(weight_bp=0, dual_run_bp=2_000)
+    core = FlagdCore()
+    core.set_flags(json.dumps({"flags": {state.flag: flag_document(state)}}))
+    details = core.resolve_boolean_value(state.flag, True, EvaluationContext("u-1"))
+    assert (details.value, details.flag_metadata["dual_run_bp"]) == (False, 2_000)
 
 
 def test_a_document_whose_targeting_contradicts_its_metadata_is_refused() -> None:

@@ -15,9 +15,8 @@ from guardian.cli.door import Door, Topic
 from guardian.cli.options import DoorOptions, Flag, Json
 from guardian.cli.reading import UnknownFlag, finish
 from guardian.cli.screen import print_json, print_page, print_warnings
-from guardian.cli.views import time_text
+from guardian.cli.views import decision_moved, time_text
 from guardian.core.outputs import Decision, RolloutStatus
-from guardian.core.text import weight_text
 from guardian.core.words import Reason
 from guardian.errors import DecodeError, GuardianError, SettingsError, SpecError
 from guardian.wire.outputs import decode_decision
@@ -127,9 +126,7 @@ def _page(one: Explanation) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    moved = weight_text(decision.weight_bp)
-    if decision.from_weight_bp != decision.weight_bp:
-        moved = f"{weight_text(decision.from_weight_bp)} -> {moved}"
+    moved = decision_moved(decision)
     phase = f"{decision.from_phase} -> {decision.phase}" if decision.from_phase != decision.phase else decision.phase
     facts.add_row("what", Text(f"{phase}, {moved}"))
     facts.add_row("why", Text(f"{decision.outcome} {decision.reason}: {one.meaning}"))
