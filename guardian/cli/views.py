@@ -125,7 +125,8 @@ def status_page(status: RolloutStatus) -> RenderableType:
     state = status.state
     head = Text.assemble((state.flag, "bold"), "  ", phase_text(status))
     head.append(
-        f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}{dual_run_text(state.dual_run_bp)}"
+        f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}"
+        + dual_run_text(state.dual_run_bp)
     )
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
