@@ -23,6 +23,10 @@ HANDOVER_S: Final = 5.0
 """How long a revocation waits for a tick that is being written; the successor would only repeat it."""
 
 
+class _MadeAnew(InternalError):
+    """The topic is not the one that the committed offset belongs to."""
+
+
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
     """Counts the assignments, so that what was fetched under one is never folded under another.
 
@@ -62,6 +66,8 @@ class Places:
 
     def __init__(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient, group: str, ids: dict[str, str]) -> None:
         self._consumer, self._admin, self._group, self._ids = consumer, admin, group, ids
+        self.made_anew: list[Source] = []
+        """Those of the last assignment that stand still because their topic is another one now."""
 
     async def lanes(
         self, partitions: list[TopicPartition], new_folder: Callable[[TopicPartition], Callable[[], Folder]]
@@ -77,6 +83,7 @@ class Places:
         begins = await self._consumer.beginning_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
         lanes: dict[TopicPartition, Lane] = {}
+        self.made_anew = []
         for partition in partitions:
             place = committed.get(partition)
             # No committed offset at all: the log's beginning.
@@ -86,6 +93,8 @@ class Places:
                 intent = self._announced(partition, offset, ends[partition], place.metadata if place else None)
             except InternalError as error:
                 log.critical("%s partition %d stands still: %s", partition.topic, partition.partition, error)
+                if isinstance(error, _MadeAnew):
+                    self.made_anew.append(Source(partition.topic, self._ids[partition.topic], partition.partition))
                 continue
             if begins[partition] > offset:
                 lost = begins[partition] - offset
@@ -103,7 +112,7 @@ class Places:
         intent = read_intent(metadata, offset)
         topic_id = self._ids[partition.topic]
         if intent.id and intent.id != topic_id:
-            raise InternalError(f"the topic was made anew: its id was {intent.id}, now {topic_id}", _LOOK)
+            raise _MadeAnew(f"the topic was made anew: its id was {intent.id}, now {topic_id}", _LOOK)
         if max(offset, intent.to) > end:
             raise InternalError(f"its end {end} lies before what was read, {max(offset, intent.to)}", _LOOK)
         return intent

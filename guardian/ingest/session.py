@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from guardian.core.inputs import SourceMark
+from guardian.core.inputs import Batch, SourceMark
 from guardian.ingest import metrics
 from guardian.ingest.intent import NO_GENERATION, Doubt, Refused, Tick, generation_of
 from guardian.ingest.lanes import Lane
@@ -155,6 +155,7 @@ class Session:
         generation = generation_of(self._consumer)
         partitions = sorted(self._consumer.assignment())
         lanes = await self._places.lanes(partitions, self._plan.new_folder) if partitions else {}
+        await self._say_made_anew()
         if self._membership.era != era or generation == NO_GENERATION:
             await asyncio.sleep(_POLL_S)
             return  # it is over already; the next round begins the next one
@@ -166,6 +167,13 @@ class Session:
         self._lanes, self._era, self._generation = lanes, era, generation
         self._held_at = time.monotonic()
         log.info("generation %d: %s", generation, {f"{p.topic}/{p.partition}": lanes[p].next for p in lanes})
+
+    async def _say_made_anew(self) -> None:
+        """Let decide raise its alert: a partition that stands still here writes nothing that decide would refuse."""
+        for source in self._places.made_anew:
+            value = encode_payload(Batch(source, 0, 0))
+            for partition in range(self._plan.input_partitions):
+                await self._clients.producer.send_and_wait(self._plan.inputs, value, partition=partition)
 
     async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         # Back-pressure: while a tick is being written, no more than one closed range waits in each lane; the records

@@ -52,6 +52,17 @@ def test_a_repeated_batch_repeats_none_of_its_commands() -> None:
     assert scene.where == "progressing full 10000"
 
 
+def test_an_empty_range_of_a_recreated_topic_raises_the_alert_and_changes_nothing_where_nothing_was_known() -> None:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 30))
+    for source in (RECREATED, MIGRATIONS):
+        scene.feed(Batch(source, 0, 0))
+    assert list(scene.engine._state.frozen) == ["recreated telemetry/0"]
+    assert [alert.trigger for alert in scene.all(Alert)] == ["recreated telemetry/0"]
+    scene.feed(range_of(scene, 0, 10, MIGRATIONS))
+    assert total(scene) == 40
+
+
 def test_source_partitions_are_independent() -> None:
     scene = scene_with_a_long_step()
     for source in (TELEMETRY, OTHER_PARTITION, MIGRATIONS):

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from guardian.core.inputs import Actor, Command
+from guardian.core.inputs import Actor, Command, Source
 from guardian.ingest.loop import Kind, run_ingest
 from guardian.kafka.admin import create_topics
 from guardian.kafka.clients import consumer, producer, running
@@ -206,6 +206,11 @@ def test_a_partition_of_a_topic_that_was_made_anew_stands_still_and_the_others_g
 
             await eventually(the_others_report, within=30)
             assert log.applied.counts == {("good", "on"): 5}
+            # Decide would otherwise hear nothing of the new topic, and raise no alert.
+            ids = await topic_ids(settings, [settings.topic("telemetry")])
+            source = Source(settings.topic("telemetry"), ids[settings.topic("telemetry")], 0)
+            said = [(batch.start, batch.end, batch.cells) for batch in log.applied.batches if batch.source == source]
+            assert said == [(0, 0, [])] * settings.partitions
 
     asyncio.run(check())
 
