@@ -14,6 +14,7 @@ import uvicorn
 from guardian.errors import SettingsError
 from guardian.kafka.settings import Settings
 from guardian.serve.app import build_app
+from guardian.serve.patience import Impatient
 from guardian.serve.site import Site, build_site
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class _Server(uvicorn.Server):
 def _config(site: Site) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(site),
-        http="h11",
+        http=Impatient,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -68,11 +68,14 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
         events = [line.strip() for line in body.split(b"\n")]
     elif body.lstrip()[:1] == b"[":
         try:
-            events = [_in_one_line(bytes(event)) for event in _array.decode(body)]
+            found = _array.decode(body)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise Refused(
                 HTTPStatus.BAD_REQUEST, "malformed_json", str(error)[:MAX_MESSAGE_CHARS], "send a JSON array of events"
             ) from error
+        if len(found) > MAX_EVENTS:
+            raise _too_many()  # before each is looked at: two million would hold everybody up for two seconds
+        events = [_in_one_line(bytes(event)) for event in found]
     elif body.strip():
         events = [_in_one_line(body.strip())]
     else:
