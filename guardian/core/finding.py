@@ -40,6 +40,9 @@ def find(metric: Metric, tally: Tally, start_ms: int = 0, end_ms: int = 0) -> Fi
     """Return a metric's value on a tally."""
     if metric.origin is Origin.FIGURES:
         n, amount = tally.sums.get(metric.key, (0.0, 0.0))
+        if metric.unit is Unit.RATE:
+            # Who tells fallbacks alone, and nothing of the calls, has made that many calls at least.
+            n = max(n, amount)
         value = amount if metric.unit is Unit.COUNT else amount / n if n else None
         return Finding(value, int(n), start_ms, end_ms)
     if metric.unit is Unit.COUNT:

@@ -30,10 +30,13 @@ def sums_of(bucket: Bucket, tracked: Collection[str]) -> Sums:
     if MISMATCH in tracked and bucket.pairs:
         found[MISMATCH] = [float(bucket.pairs[0]), float(bucket.pairs[1])]
     if bucket.migrations:
-        n = float(sum(bucket.migrations))
-        for name, count in zip((MIGRATION_FAILURE, FALLBACK), bucket.migrations[1:3], strict=True):
-            if name in tracked:
-                found[name] = [n, float(count)]
+        success, failure, fallback = bucket.migrations
+        # A fallback is told beside the failure of the same call, so it makes no call of its own.
+        calls = float(success + failure)
+        if MIGRATION_FAILURE in tracked and calls:
+            found[MIGRATION_FAILURE] = [calls, float(failure)]
+        if FALLBACK in tracked:
+            found[FALLBACK] = [calls, float(fallback)]
     for name, figures in bucket.metrics.items():
         if (key := f"{NAMED_PREFIX}{name}") in tracked:
             found[key] = [float(figures[0]), float(figures[1])]

@@ -87,16 +87,16 @@ def tally_of(
     Args:
         bucket: telemetry, migrations, or both.
         count_telemetry: `sources` names telemetry, or says nothing: requests count.
-        count_migrations: `sources` names migrations: success and fallback count as ok, failure as error.
+        count_migrations: `sources` names migrations: success counts as ok, failure as error. A fallback is told
+            beside the failure of the same call, and counts as neither.
         tracked: the named figures that a rule looks at.
     """
     tally = Tally()
     if count_telemetry:
         tally.counts = [bucket.ok, bucket.error, bucket.timeout, bucket.crash, bucket.hang]
     if count_migrations and bucket.migrations:
-        success, failure, fallback = bucket.migrations
-        tally.counts[0] += success + fallback
-        tally.counts[1] += failure
+        tally.counts[0] += bucket.migrations[0]
+        tally.counts[1] += bucket.migrations[1]
     if count_migrations if bucket.migrations else count_telemetry:
         tally.latency_n, tally.latency_sum_us = bucket.latency_n, bucket.latency_sum_us
         tally.bins = bins_from(bucket.bins, bucket.bin_counts)

@@ -83,6 +83,10 @@ _GRAMMAR: Final = """\
   Otherwise it is no traffic: INCONCLUSIVE, NO_DATA.
 - `metric NAME` is the mean of what events carry in their `metrics`;
   where no event carries it, what an operator has set with `guardian metric set`.
+- `migration_failure_rate` and `fallback_rate` are shares of calls. Send one `success` or `failure` for each call,
+  of the implementation that the flag chose, and a `fallback` beside the `failure` when the old one stood in;
+  `@dual_run` does. A `fallback` alone is no failure: who sends nothing else for a failed call sees
+  `migration_failure_rate` stay at 0 %, and `fallback_rate` too high, at 11.1 % for 10 of 100 calls.
 - `bug_count` counts what `guardian bug` reports since the step began; `critical bug reported` says `bug_count > 0`.
 
 ## How many requests a rule needs
@@ -140,8 +144,8 @@ _UNITS: Final = {Unit.RATE: "rate", Unit.LATENCY_MS: "latency", Unit.COUNT: "cou
 _MEANINGS: Final = {
     "mismatch_rate": "dual runs that differ / all dual runs",
     "mismatch_count": "dual runs that differ",
-    "migration_failure_rate": "migration events of failure / of success, failure and fallback",
-    "fallback_rate": "migration events of fallback / of success, failure and fallback",
+    "migration_failure_rate": "migration events of failure / of success and failure",
+    "fallback_rate": "migration events of fallback / of success and failure",
     "memory": "`memory_bytes` of heartbeats and gauge events, the mean over a service's instances",
     "cpu": "`cpu_pct` of heartbeats and gauge events, the mean over a service's instances",
     "bug_count": "bugs that people reported since the step began",

@@ -386,11 +386,28 @@ def test_migration_events_have_rates_of_their_own_and_are_no_errors() -> None:
         )
     )
     pass_s(scene, 2)
-    migrated(scene, 85, 5, 10)
+    migrated(scene, 90, 10, 8)
     pass_s(scene, 3)
-    assert shown(scene).text == "migration_failure_rate 5% > 4% over 1m (n=100)"
-    assert shown(scene, "fallbacks").text == "fallback_rate 10% <= 15% over 1m (n=100)"
+    assert shown(scene).text == "migration_failure_rate 10% > 4% over 1m (n=100)"
+    assert shown(scene, "fallbacks").text == "fallback_rate 8% <= 15% over 1m (n=100)"
     assert reason(shown(scene, "errors")) == ("INCONCLUSIVE", "NO_DATA")
+
+
+def test_a_fallback_told_beside_its_failure_is_no_second_request_when_migrations_are_the_requests() -> None:
+    scene = Scene(declared(watching("error_rate > 50%"), count_migrations=True, count_telemetry=False))
+    pass_s(scene, 2)
+    migrated(scene, 90, 10, 10)
+    pass_s(scene, 3)
+    assert shown(scene).text == "error_rate 10% <= 50% over 1m (n=100)"
+
+
+def test_fallbacks_without_any_call_are_no_calls_that_went_well() -> None:
+    scene = Scene(declared(watching("fallback_rate > 15%"), watching("migration_failure_rate > 4%", name="failures")))
+    pass_s(scene, 2)
+    migrated(scene, 0, 0, 40)
+    pass_s(scene, 3)
+    assert shown(scene).text == "fallback_rate 100% > 15% over 1m (n=40)"
+    assert reason(shown(scene, "failures")) == ("INCONCLUSIVE", "NO_DATA")
 
 
 def test_what_no_rule_looks_at_is_not_kept() -> None:
