@@ -22,6 +22,13 @@ The prefix (`guardian` unless said) is a setting and names the environment: one 
 - The JSON Schemas stand in `schemas/`, with good and bad examples, and an AsyncAPI document beside them.
 - Schemas only grow. Ignore fields that you do not know.
 """
+_NOTES = {
+    "telemetry": "How to send it, by HTTP or from Python, and what to send for what: [Telling guardian](telemetry.md).",
+    "migrations": "How to send it: [Telling guardian](telemetry.md), or in Python [`@dual_run`](sdk.md).",
+    "dead-letters": "Headers: `guardian-reason` (one word), `guardian-detail` (a sentence),"
+    " `guardian-source` (topic/partition/offset). `guardian doctor` tells of the newest.",
+}
+"""By topic: one more line."""
 
 
 def render() -> str:
@@ -45,6 +52,7 @@ def _topic(topic: Topic, settings: Settings) -> str:
         f"## {topic.name}",
         "",
         f"{topic.value}. Key: {topic.key}. Written by {topic.writers}, read by {topic.readers}.",
+        *(["", note] if (note := _NOTES.get(topic.name)) else []),
         "",
         f"- Kept: {kept}.",
         f"- Partitions: {count}.",
