@@ -252,6 +252,16 @@ def test_every_rollback_wants_its_own_resolution() -> None:
         assert scene.command("start").accepted
 
 
+def test_a_rollback_that_goes_further_is_not_resolved_by_the_resolution_of_the_one_before() -> None:
+    scene = Scene(replace(DECLARED, rollback=replace(WAIT, wait_ms=0)))
+    scene.command("promote")
+    scene.command("rollback", to="previous")
+    scene.command("resolve")
+    scene.command("rollback")
+    assert scene.where == "rolled_back - 0"
+    assert scene.command("start").reason.value == "REFUSED_WAIT"
+
+
 def test_a_new_attempt_goes_on_from_the_step_that_was_rolled_back_to() -> None:
     scene = progressing()
     scene.command("promote")
@@ -291,6 +301,20 @@ def test_resume_continues_the_bake_and_skips_no_step() -> None:
     assert scene.where == "progressing canary 500"
     scene.seconds(1)
     assert scene.where == "progressing half 5000"
+
+
+def test_a_rollout_that_completes_by_itself_says_so_and_one_that_a_person_completes_names_the_person() -> None:
+    scene = progressing()
+    scene.command("promote")
+    scene.command("promote")
+    scene.seconds(10)
+    assert scene.where == "completed full 10000"
+    assert scene.decision().reason.value == "COMPLETED"
+    by_hand = progressing()
+    for _ in range(3):
+        by_hand.command("promote")
+    assert by_hand.where == "completed full 10000"
+    assert (by_hand.decision().reason.value, by_hand.decision().text) == ("OPERATOR", "promoted by ann: because")
 
 
 # For every flag at once

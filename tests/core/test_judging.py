@@ -334,6 +334,25 @@ def test_a_gate_that_does_not_pass_is_waited_for_and_then_pauses(
     assert (scene.decision().outcome.value, scene.decision().reason.value) == (outcome, "GATE_TIMED_OUT")
 
 
+def test_after_its_time_was_out_a_gate_is_waited_for_anew() -> None:
+    scene = Scene(spec(*GATED))
+    scene.seconds(16, error=20, ok=80)
+    assert scene.where == "paused canary 500"
+    scene.command("resume")
+    scene.seconds(9, error=20, ok=80)
+    assert scene.where == "progressing canary 500"
+    scene.seconds(2, error=20, ok=80)
+    assert scene.where == "paused canary 500"
+
+
+def test_a_leap_of_log_time_is_worth_little_of_the_wait_for_a_gate() -> None:
+    scene = Scene(spec(*GATED))
+    scene.seconds(8)
+    scene.t += 9 * 60_000
+    scene.seconds(1)
+    assert scene.where == "progressing canary 500"
+
+
 def test_too_few_samples_leave_a_gate_inconclusive() -> None:
     scene = Scene(spec(step("canary", 500, bake_s=5, gates=(gate(below("error_rate", 0.05), min_samples=100),))))
     scene.seconds(10, ok=1)
@@ -348,6 +367,9 @@ def test_a_gate_may_roll_back_when_its_time_is_out() -> None:
     scene.seconds(12, ok=50, error=50)
     assert scene.where == "rolled_back canary 500"
     assert scene.decision().reason is Reason.GATE_TIMED_OUT
+    further = Scene(spec(steps[0], replace(steps[1], rollback_to="zero"), steps[2]))
+    further.seconds(12, ok=50, error=50)
+    assert further.where == "rolled_back - 0", "a step overrides the policy's target"
 
 
 def test_a_gate_with_a_window_forgets_what_is_older() -> None:
@@ -455,6 +477,8 @@ def test_the_alert_of_a_steps_own_trigger_ends_with_the_step_but_not_by_a_rollba
     taken_back.seconds(5, crash=1)
     assert taken_back.where == "rolled_back - 0"
     assert taken_back.alerts() == [("crash_count", True)], "a person resolves it"
+    taken_back.command("resolve")
+    assert taken_back.alerts() == [("crash_count", True), ("crash_count", False)]
 
 
 def test_notify_tells_once_and_moves_nothing() -> None:

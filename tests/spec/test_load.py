@@ -57,7 +57,7 @@ def test_the_revision_is_the_content_and_not_its_order() -> None:
     assert one == revision_of({"strategy": "canary", "flag": "a"})
     assert one != revision_of({"strategy": "canary", "flag": "b"})
     assert len(one) == 16
-    assert int(one, 16) >= 0
+    assert one == f"{int(one, 16):016x}"
 
 
 def test_comments_and_spelling_of_yaml_do_not_change_the_revision() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardian.core.commands import COMMANDS as OBEYED
 from guardian.core.inputs import Actor, Batch, Command, Source
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, decode_command, encode_command
@@ -37,6 +38,10 @@ def raw(**changes: Any) -> bytes:
     """The JSON of a command to apply, with changes."""
     values = {"id": "7f9c", "command": "apply", "flag": "new-pricing", "actor": {"name": "ada"}, "spec": {}}
     return json.dumps({**values, **changes}).encode()
+
+
+def test_what_may_be_sent_is_what_decide_obeys() -> None:
+    assert sorted(COMMANDS) == sorted(OBEYED)
 
 
 @pytest.mark.parametrize("word", COMMANDS)
