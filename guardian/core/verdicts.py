@@ -22,7 +22,7 @@ def verdict_of(
         rule: what was judged.
         found: the numbers.
         outcome, reason: how it was judged.
-        needed: requests needed for a judgement.
+        needed: requests needed for a judgement; what rests on none, such as a figure that somebody set, needs none.
         held_ms: for how long a trigger has been true.
     """
     evidence = Evidence(
@@ -31,7 +31,7 @@ def verdict_of(
         limit=rule.limit,
         op=rule.op,
         n=found.n,
-        needed=needed,
+        needed=0 if found.basis else needed,
         window_start_ms=found.start_ms,
         window_end_ms=found.end_ms,
         held_ms=held_ms,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.rollout import Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
+from guardian.core.rollout import METRICS, Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
 from guardian.core.text import count_text, duration_text, rate_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.errors import Problem
+from guardian.spec.describe import counted_in
 from guardian.spec.overrides import means_something_else, override_name
 from guardian.spec.rules import comparison_text
 
@@ -36,6 +37,7 @@ def advice(spec: RolloutSpec) -> list[Problem]:
         found.append(Problem("steps[0]", "everybody gets the candidate at once", "begin with a small weight"))
     found += _about_watch(spec)
     found += _about_baseline(spec)
+    found += _about_dual_runs(spec)
     for i, trigger in enumerate(spec.triggers):
         found += _about_trigger(trigger, f"triggers[{i}]", list(spec.steps))
     if spec.count_migrations and not spec.components:
@@ -121,7 +123,7 @@ def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
             else "no bake: gates are judged on no evidence"
         )
         found.append(Problem(f"{path}.bake", message, "give it an hour or more"))
-    if not step.gates and not is_last and step.weight_bp:
+    if not step.gates and not is_last and (step.weight_bp or step.dual_run_bp):
         message = f"step `{step.name}` has no gates: it goes on when the bake is over, whatever was seen"
         found.append(Problem(path, message, "add `gates: [error_rate < 1%]`"))
     for j, gate in enumerate(step.gates):
@@ -135,17 +137,48 @@ def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
 
 
 def _about_samples(step: Step, needed: int, rule: Rule, path: str) -> list[Problem]:
-    """Whether a bake at this weight can gather the samples."""
+    """Whether a bake at this weight, or at this share of dual runs, can gather the samples."""
     seconds = min(rule.over_ms or step.bake_ms, step.bake_ms) / 1_000
-    expected = ASSUMED_REQUESTS_PER_SECOND * seconds * step.weight_bp / WEIGHT_FULL_BP
-    if not step.bake_ms or expected >= needed:
+    share_bp, lever = step.weight_bp, "the weight"
+    if _is_of_dual_runs(rule):
+        # Comparisons come of the calls of both arms: the weight says nothing of their number.
+        share_bp, lever = WEIGHT_FULL_BP if step.dual_run_bp is None else step.dual_run_bp, "`dual_run`"
+    expected = ASSUMED_REQUESTS_PER_SECOND * seconds * share_bp / WEIGHT_FULL_BP
+    if not step.bake_ms or expected >= needed or (_is_of_dual_runs(rule) and not share_bp):
         return []
     message = (
-        f"{comparison_text(rule)} needs {count_text(needed)} requests; {weight_text(step.weight_bp)} of "
+        f"{comparison_text(rule)} needs {count_text(needed)} {counted_in(rule.metric)}; {weight_text(share_bp)} of "
         f"{ASSUMED_REQUESTS_PER_SECOND} requests/s brings about {count_text(round(expected))} in "
         f"{duration_text(int(seconds * 1_000))}"
     )
-    return [Problem(path, message, "bake longer, raise the weight or the limit; fine if your traffic is higher")]
+    return [Problem(path, message, f"bake longer, raise {lever} or the limit; fine if your traffic is higher")]
+
+
+def _about_dual_runs(spec: RolloutSpec) -> list[Problem]:
+    """Whether what runs twice is looked at, and what is looked at runs twice."""
+    shares = [step.dual_run_bp for step in spec.steps]
+    found = []
+    if any(shares) and not any(_is_of_dual_runs(rule) for rule in spec.rules()):
+        message = "both implementations run, but no rule looks at where they differ"
+        found.append(Problem("triggers", message, "add `dual_run assertions fail > 100/hour`, or `mismatch_rate > 1%`"))
+    for i, step in enumerate(spec.steps):
+        rules = [(f"gates[{j}]", gate.rule) for j, gate in enumerate(step.gates)]
+        rules += [(f"triggers[{j}]", trigger.rule) for j, trigger in enumerate(step.triggers)]
+        if step.dual_run_bp == 0:
+            found += [_compares_nothing(f"steps[{i}].{path}", rule) for path, rule in rules if _is_of_dual_runs(rule)]
+    if not any(shares) and None not in shares:
+        rules = [(f"triggers[{i}]", trigger.rule) for i, trigger in enumerate(spec.triggers)]
+        found += [_compares_nothing(path, rule) for path, rule in rules if _is_of_dual_runs(rule)]
+    return found
+
+
+def _compares_nothing(path: str, rule: Rule) -> Problem:
+    message = f"{comparison_text(rule)} looks at dual runs, and here nobody runs both"
+    return Problem(path, message, "give the step a share, as `dual_run: 20%`, or take the rule out")
+
+
+def _is_of_dual_runs(rule: Rule) -> bool:
+    return rule.metric in (METRICS["mismatch_rate"], METRICS["mismatch_count"])
 
 
 def _about_trigger(trigger: Trigger, path: str, steps: list[Step]) -> list[Problem]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.rollout import (
+    NAMED_PREFIX,
     SILENCE,
     Against,
     Gate,
+    Metric,
     Op,
     Origin,
     RollbackPolicy,
@@ -22,6 +24,7 @@ from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.spec.rules import limit_text
 
 _OPS: Final = {Op.ABOVE: "above", Op.BELOW: "below", Op.AT_LEAST: "at least", Op.AT_MOST: "at most"}
+_COUNTED_IN: Final = {"mismatch": "comparisons", "migration_failure": "calls", "fallback": "calls"}
 _TARGETS: Final = {"previous": "to the step before", "zero": "to 0%"}
 
 
@@ -80,17 +83,28 @@ def trigger_meaning(trigger: Trigger, policy_target: str) -> str:
     if trigger.do is Action.ROLLBACK:
         act = f"roll back {_TARGETS[trigger.to or policy_target]}"
     told = f" and tell {trigger.tell}" if trigger.tell else ""
-    samples = _samples(trigger.min_samples)
+    samples = _samples(trigger.rule, trigger.min_samples)
     return f"{act}{told} ({trigger.severity.value}) when {rule_meaning(trigger.rule)}{samples}  [{trigger.name}]"
 
 
 def gate_meaning(gate: Gate) -> str:
     """Return a gate in plain words."""
-    return f"{rule_meaning(gate.rule)}{_samples(gate.min_samples)}  [{gate.name}]"
+    return f"{rule_meaning(gate.rule)}{_samples(gate.rule, gate.min_samples)}  [{gate.name}]"
 
 
-def _samples(needed: int) -> str:
-    return f" (judged from {count_text(needed)} requests on)" if needed else ""
+def counted_in(metric: Metric) -> str:
+    """Return what a metric's samples are called: requests, comparisons, calls, or events that carry it."""
+    if metric.key.startswith(NAMED_PREFIX):
+        return "events with it"
+    return _COUNTED_IN.get(metric.key, "requests")
+
+
+def _samples(rule: Rule, needed: int) -> str:
+    if not needed:
+        return ""
+    # A figure that somebody sets rests on no samples: it is judged as it stands.
+    by_hand = ", or as soon as it is set" if rule.metric.key.startswith(NAMED_PREFIX) else ""
+    return f" (judged from {count_text(needed)} {counted_in(rule.metric)} on{by_hand})"
 
 
 def _step_lines(number: int, step: Step, policy: RollbackPolicy) -> list[str]:

@@ -93,6 +93,8 @@ _GRAMMAR: Final = """\
 
 Rates and latencies are judged from `min_samples` requests on (100 unless said);
 with fewer the verdict is INCONCLUSIVE, never PASS.
+For mismatches these are comparisons, for migrations calls, for a figure of your own events that carry it.
+A figure that an operator has set rests on none of them: it is judged as it stands.
 A gate that wants a rate below a limit needs at least 3 / limit requests:
 with fewer, even none failing would not show it
 (the rule of three: Hanley and Lippman-Hand, JAMA 1983). `error_rate < 0.1%` needs 3,000.

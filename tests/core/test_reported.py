@@ -54,7 +54,7 @@ def test_a_bug_acts_before_the_first_event_and_without_ingest() -> None:
 def test_bugs_are_counted_since_the_step_began() -> None:
     scene = Scene(declared(watching("bugs > 1", Action.PAUSE)))
     scene.command("bug")
-    scene.command("promote")
+    scene.command("promote", force=True)
     scene.command("bug")
     assert scene.where == "progressing full 10000"
     scene.command("bug")
@@ -138,13 +138,14 @@ def test_a_figure_from_outside_stands_until_it_is_replaced_and_shows_its_age() -
     pass_s(scene, 10)
     assert scene.where == "rolled_back - 0"
     assert scene.rollbacks()[-1].text == "it: satisfaction 3.9 < 4 for 10s (set by ann 11s ago)"
+    assert scene.rollbacks()[-1].evidence.needed == 0, "it rests on no requests"
 
 
 def test_a_figure_that_led_to_a_rollback_does_not_lead_to_the_next_one() -> None:
     rule = watching("metric satisfaction < 4", Action.ROLLBACK)
     scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(rule,)))
     pass_s(scene, 2)
-    scene.command("promote")
+    scene.command("promote", force=True)
     scene.command("metric", name="satisfaction", value=3.9)
     pass_s(scene, 30)
     assert scene.where == "rolled_back a 500"

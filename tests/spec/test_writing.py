@@ -147,6 +147,57 @@ def test_a_declared_figure_that_no_rule_looks_at_is_said() -> None:
     assert told(text) == ["baseline.memory: a baseline of memory is declared, but no rule compares with it"]
 
 
+SHADOWED = """
+flag: a
+steps:
+  - {weight: 0%, dual_run: 20%, bake: 1h, gates: [mismatch_rate < 1%]}
+  - {weight: 5%, bake: 1h, gates: [error_rate < 1%]}
+  - {weight: 100%, bake: 1d}
+triggers: [error_rate > 5% for 5 minutes, crash_count > 0 per step, dual_run assertions fail > 100/hour]
+"""
+
+
+def test_a_calm_spec_with_a_shadow_step_is_calm() -> None:
+    assert told(SHADOWED) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        (
+            "dual_run: 20%, bake: 1h",
+            "dual_run: 20%, bake: 1m",
+            "steps[0].gates[0]: mismatch_rate < 1% needs 300 comparisons; 20% of 10 requests/s brings about 120 in 1m",
+        ),
+        (
+            "{weight: 5%, bake: 1h, gates: [error_rate < 1%",
+            "{weight: 5%, bake: 1h, gates: [error_rate < 1%, mismatch_count <= 0",
+            "steps[1].gates[1]: mismatch_count <= 0 looks at dual runs, and here nobody runs both",
+        ),
+        ("dual_run: 20%", "dual_run: 0%", "steps[0].gates[0]: mismatch_rate < 1% looks at dual runs, and here nobody"),
+        ("dual_run: 20%", "dual_run: 0%", "triggers[2]: mismatch_count > 100 looks at dual runs, and here"),
+        (", gates: [mismatch_rate < 1%]", "", "steps[0]: step `0%` has no gates: it goes on when the bake is over"),
+        (
+            "bake: 1h, gates: [mismatch_rate < 1%]",
+            "bake: 1m, gates: [migration_failure_rate < 1%]",
+            "steps[0].gates[0]: migration_failure_rate < 1% needs 300 calls; 0% of 10 requests/s brings about 0 in 1m",
+        ),
+    ],
+)
+def test_what_is_unwise_of_dual_runs_is_said(was: str, becomes: str, said: str) -> None:
+    found = told(SHADOWED.replace(was, becomes))
+    assert any(line.startswith(said) for line in found), found
+
+
+def test_what_runs_twice_and_is_looked_at_by_nothing_is_said() -> None:
+    text = SHADOWED.replace(", dual_run assertions fail > 100/hour", "").replace("mismatch", "migration_failure")
+    assert "triggers: both implementations run, but no rule looks at where they differ" in told(text)
+
+
+def test_where_no_step_says_dual_run_everybody_may_be_compared() -> None:
+    assert told(SHADOWED.replace("dual_run: 20%, ", "")) == []
+
+
 def test_a_trigger_that_only_tells_takes_nothing_back() -> None:
     text = "flag: a\nstrategy: canary\ntriggers: [{when: error_rate > 5%, do: notify}, request_count > 5 per step]\n"
     assert any("no trigger takes a failing candidate back" in line for line in told(text))
@@ -224,6 +275,26 @@ def test_a_rule_is_told_in_plain_words() -> None:
 )
 def test_a_comparison_is_told_in_plain_words(text: str, meaning: str) -> None:
     assert rule_meaning(parse_rule(text, Use.TRIGGER)) == meaning
+
+
+@pytest.mark.parametrize(
+    ("rule", "samples"),
+    [
+        ("error_rate > 5%", " (judged from 100 requests on)"),
+        ("mismatch_rate > 5%", " (judged from 100 comparisons on)"),
+        ("fallback_rate > 5%", " (judged from 100 calls on)"),
+        ("metric satisfaction < 4", " (judged from 100 events with it on, or as soon as it is set)"),
+        ("mismatch_count > 5", ""),
+        ("memory > 2GB", ""),
+    ],
+)
+def test_a_trigger_says_from_how_much_on_it_is_judged(rule: str, samples: str) -> None:
+    line = describe(spec_of(SHADOWED.replace("crash_count > 0 per step", f"{{name: it, when: {rule}}}")))
+    assert f"{rule_meaning(parse_rule(rule, Use.TRIGGER))}{samples}  [it]" in line
+
+
+def test_a_shadow_step_is_told_in_plain_words() -> None:
+    assert "1. 0%, both run for 20%, held for 1h" in describe(spec_of(SHADOWED)).splitlines()
 
 
 def test_a_spec_says_where_its_baseline_comes_from() -> None:
