@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import Any
 
@@ -72,7 +72,8 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, list
     """
     # When each counter began: as many series again, and nobody asks.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    with metrics_served(settings):
+    # Serve has its figures at its own port: one guardian.toml does for all three roles on one machine.
+    with nullcontext() if role is Role.SERVE else metrics_served(settings):
         await run_loops(_loops(settings, role, stop, listening), stop)
 
 
@@ -134,7 +135,9 @@ def _raise_fault(task: asyncio.Task[None], name: str) -> None:
     """Raise what a loop died of, with its name in the log."""
     if task.cancelled() or (error := task.exception()) is None:
         return
-    log.error("%s died: %s: %s", name, type(error).__name__, error, exc_info=error)
+    # Where in the code it was helps with a fault of guardian's own; what others did has its way out in words.
+    ours = not isinstance(error, GuardianError) or isinstance(error, InternalError)
+    log.error("%s died: %s: %s", name, type(error).__name__, error, exc_info=error if ours else None)
     if isinstance(error, GuardianError):
         raise error
     raise InternalError(

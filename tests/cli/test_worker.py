@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from guardian.cli.ports import free_port
-from guardian.cli.worker import metrics_served, run_loops
+from guardian.cli.worker import Role, metrics_served, run_loops, run_roles
 from guardian.errors import Exit, InternalError, SettingsError, TransportError
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Settings
@@ -71,6 +71,35 @@ def test_a_refusal_of_kafka_keeps_its_own_exit_code() -> None:
 
     with pytest.raises(TransportError, match="no rights"):
         asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"),
+    [(InternalError("the fold is broken"), True), (KeyError("x"), True), (SettingsError("port 80 is taken"), False)],
+)
+def test_only_a_fault_of_guardians_own_is_logged_with_its_place_in_the_code(
+    error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises((InternalError, SettingsError)):
+        asyncio.run(run_loops({"bad": dies_of(error)}, asyncio.Event()))
+    (line,) = [record for record in caplog.records if "bad died" in record.getMessage()]
+    assert bool(line.exc_info) is traced
+
+
+def test_serve_leaves_the_port_of_the_metrics_to_the_other_roles_of_the_machine() -> None:
+    with socket.create_server(("", 0)) as taken:
+        busy = Settings(bootstrap="127.0.0.1:1", metrics_port=int(taken.getsockname()[1]), serve_port=0)
+        told: list[str] = []
+
+        async def scenario() -> None:
+            stop = asyncio.Event()
+            serving = asyncio.create_task(run_roles(busy, Role.SERVE, stop, listening=told.append))
+            await eventually(lambda: bool(told) or serving.done(), within=20)
+            stop.set()
+            await serving
+
+        asyncio.run(scenario())
+    assert told
 
 
 def test_a_loop_that_ends_by_itself_is_a_fault() -> None:
