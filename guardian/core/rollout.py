@@ -187,7 +187,7 @@ class Trigger(Struct, frozen=True):
         name: unique in the rollout; derived from the rule when the spec gives none.
         rule: when it fires.
         do: what it does.
-        tell: a person or group of guardian.toml, for the alert; empty for nobody in particular.
+        tell: who should know, a person or a group, for the alert; empty for nobody in particular.
         severity: how loud.
         min_samples: requests needed before a rate or a latency is judged; 0 for counts, which are exempt.
         to: overrides the rollback policy's target (`previous` or `zero`); empty for the policy's.

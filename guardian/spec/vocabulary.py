@@ -132,7 +132,9 @@ TRIGGER: Final = {
     "name": Word("a name", "Unique in the rollout; part of the alert's id.", "from the rule", "errors"),
     "when": Word("a rule", "When it fires.", "", "error_rate > 5% for 5 minutes"),
     "do": Word("rollback, pause or notify", "What guardian does.", "rollback", "rollback"),
-    "tell": Word("a name", "The person or group of guardian.toml who is told.", "nobody in particular", "on-call"),
+    "tell": Word(
+        "a name", "Who should know: a person or a group, as it stands in the alert.", "nobody in particular", "on-call"
+    ),
     "severity": Word(
         "info, warning or critical", "How loud the alert is.", "critical for a rollback, else warning", "critical"
     ),
