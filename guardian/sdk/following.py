@@ -301,5 +301,5 @@ class Follower:
             return
         documents = list(self._store.documents.values())
         self._unsaved = False
-        if not await asyncio.to_thread(write_snapshot, self._snapshot, documents):
+        if not await asyncio.to_thread(write_snapshot, self._snapshot, documents, self._topic):
             self._unsaved = True

@@ -124,7 +124,7 @@ class GuardianProvider(AbstractProvider):
         try:
             self.shutdown()
             if self._snapshot is not None:
-                self._store.adopt(read_snapshot(self._snapshot))
+                self._store.adopt(read_snapshot(self._snapshot, self._connection.topic("flags")))
             follower = self._follow()
             if not follower.caught_up.wait(self._options.init_within_s):
                 _log.warning(

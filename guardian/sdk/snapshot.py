@@ -19,11 +19,13 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 _log = logging.getLogger("guardian.sdk")
 
 
-def read_snapshot(path: Path) -> Store:
+def read_snapshot(path: Path, topic: str) -> Store:
     """Return what the file holds, as far as it can be read.
 
     Args:
         path: the file; it may be absent, or hold anything.
+        topic: whose documents are wanted. Those of another environment could be newer than all that this one says,
+            and would win for good.
 
     Returns:
         a store; empty when there is nothing to be had. A document that cannot be read is left out and counted.
@@ -35,6 +37,8 @@ def read_snapshot(path: Path) -> Store:
         found = orjson.loads(path.read_bytes())
         if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("flags"), dict):
             raise ValueError("not a snapshot of this format")
+        if found.get("topic", topic) != topic:
+            raise ValueError(f"it is of {str(found['topic'])[:300]}, not of {topic}")
         flags: dict[str, Any] = found["flags"]
         for flag, document in flags.items():
             store.apply(flag.encode(), orjson.dumps(document))
@@ -45,12 +49,13 @@ def read_snapshot(path: Path) -> Store:
     return store
 
 
-def write_snapshot(path: Path, documents: list[FlagDocument]) -> bool:
+def write_snapshot(path: Path, documents: list[FlagDocument], topic: str) -> bool:
     """Write the file as one step: a reader, and a start after a power cut, find the old one or the new one.
 
     Args:
         path: the file; its folder must be there.
         documents: everything to keep.
+        topic: where they are from.
 
     Returns:
         whether it was written; a full disk or a missing folder is logged, never raised.
@@ -58,7 +63,7 @@ def write_snapshot(path: Path, documents: list[FlagDocument]) -> bool:
     flags = {document.flag: orjson.Fragment(document.raw) for document in documents}
     temporary = ""
     try:
-        data = orjson.dumps({"format": FORMAT, "flags": flags})
+        data = orjson.dumps({"format": FORMAT, "topic": topic, "flags": flags})
         # A name of its own: several processes of one host may share a snapshot.
         handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
         with os.fdopen(handle, "wb") as file:

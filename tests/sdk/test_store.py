@@ -13,6 +13,8 @@ from tests.sdk.documents import FLAG, written
 
 KEY = FLAG.encode()
 
+TOPIC = "guardian.flags"
+
 
 def versions(store: Store) -> dict[str, tuple[int, int]]:
     return {flag: found.pair for flag, found in store.documents.items()}
@@ -102,9 +104,18 @@ def test_a_topic_that_lost_everything_takes_nothing_away() -> None:
 
 def test_a_snapshot_gives_back_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
-    assert write_snapshot(path, list(folded(written(version=7)).documents.values()))
-    assert versions(read_snapshot(path)) == {FLAG: (0, 7)}
+    assert write_snapshot(path, list(folded(written(version=7)).documents.values()), TOPIC)
+    assert versions(read_snapshot(path, TOPIC)) == {FLAG: (0, 7)}
     assert [file.name for file in tmp_path.iterdir()] == ["flags.json"]
+
+
+def test_a_snapshot_of_another_environment_is_not_used_and_said_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "flags.json"
+    assert write_snapshot(path, list(folded(written(version=7)).documents.values()), "staging.flags")
+    assert versions(read_snapshot(path, "production.flags")) == {}
+    assert "it is of staging.flags, not of production.flags" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -114,21 +125,21 @@ def test_a_snapshot_gives_back_what_was_written(tmp_path: Path) -> None:
 def test_a_snapshot_full_of_rubbish_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "flags.json"
     path.write_bytes(content)
-    assert versions(read_snapshot(path)) == {}
+    assert versions(read_snapshot(path, TOPIC)) == {}
 
 
 def test_one_bad_document_in_a_snapshot_does_not_spoil_the_others(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
     path.write_bytes(b'{"format":1,"flags":{"bad":{"state":5},"new-pricing":' + written(version=7) + b"}}")
-    store = read_snapshot(path)
+    store = read_snapshot(path, TOPIC)
     assert versions(store) == {FLAG: (0, 7)}
     assert store.counts.garbage == 1
 
 
 def test_a_snapshot_that_is_absent_or_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    assert versions(read_snapshot(tmp_path / "absent")) == {}
-    assert versions(read_snapshot(tmp_path)) == {}
-    assert not write_snapshot(tmp_path / "no-such-folder" / "flags.json", [])
+    assert versions(read_snapshot(tmp_path / "absent", TOPIC)) == {}
+    assert versions(read_snapshot(tmp_path, TOPIC)) == {}
+    assert not write_snapshot(tmp_path / "no-such-folder" / "flags.json", [], TOPIC)
 
 
 def test_guardian_is_silent_after_three_missing_beats_of_any_partition() -> None:
