@@ -12,7 +12,7 @@ from guardian.core.outputs import Decision, Evidence, FlagChange, Output, Rollba
 from guardian.core.state import GUARDIAN, RolloutState
 from guardian.core.words import Outcome, Phase, Reason
 
-_NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE)
+NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
 
 
@@ -118,7 +118,7 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
 
 def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> None:
     """Record a decision and make it how the rollout stands (a refused command changes nothing)."""
-    if cause.accepted and cause.reason not in _NOT_A_STAND:
+    if cause.accepted and cause.reason not in NOT_A_STAND:
         state.outcome, state.reason, state.text = cause.outcome, cause.reason, cause.text
     state.status_ms = 0
     now.said.append(

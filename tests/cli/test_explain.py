@@ -155,6 +155,11 @@ def test_a_rollback_by_real_errors_is_explained_from_the_log(server: Server, tmp
     (told,) = server.json("explain", "explained")["explanations"]
     assert told["decision"]["trigger"] == "errors"
     assert "guardian.inputs" in told["evidence"]["input"]
+    assert server.guardian("bug", "explained", "--reason", "prices are odd").exit_code == 0
+    (still,) = server.json("explain", "explained")["explanations"]
+    assert still == told, "what was only told since does not hide why it stands there"
+    (last,) = server.json("explain", "explained", "--last", "1")["explanations"]
+    assert last["decision"]["reason"] == "REPORTED"
     same = server.json("explain", "explained", "--decision", told["decision"]["id"])["explanations"]
     assert same == [told]
     assert len(server.json("explain", "explained", "--last", "3")["explanations"]) == 3

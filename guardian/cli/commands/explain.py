@@ -16,6 +16,7 @@ from guardian.cli.options import DoorOptions, Flag, Json
 from guardian.cli.reading import UnknownFlag, finish
 from guardian.cli.screen import print_json, print_page, print_warnings
 from guardian.cli.views import decision_moved, time_text
+from guardian.core.instant import NOT_A_STAND
 from guardian.core.outputs import Decision, RolloutStatus
 from guardian.core.words import Reason
 from guardian.errors import DecodeError, GuardianError, SettingsError, SpecError
@@ -28,7 +29,8 @@ _MAX_LAST = 1_000
 
 Id = Annotated[str, typer.Option("--decision", metavar="ID", help="This decision; tail decisions --json shows ids.")]
 Last = Annotated[
-    int | None, typer.Option("--last", metavar="N", min=1, max=_MAX_LAST, help="The last N; 1 if nothing is said.")
+    int | None,
+    typer.Option("--last", metavar="N", min=1, max=_MAX_LAST, help="The last N; else the one by which it stands."),
 ]
 
 
@@ -37,7 +39,7 @@ def explain(flag: Flag, where: DoorOptions, decision: Id = "", last: Last = None
     if decision and last is not None:
         raise SettingsError("--decision and --last both say which", "give one of them")
     inputs = where.load().topic("inputs")
-    status, found = finish(_read(where.door(), flag, decision, last or 1))
+    status, found = finish(_read(where.door(), flag, decision, last))
     explained = [_explained(one, status, inputs) for one in found.kept]
     for one in explained:
         if one.rule and one.decision.at_ms < found.applied_ms:
@@ -56,25 +58,25 @@ class _Found:
     Args:
         flag: whose.
         wanted: the id of one; empty for the last ones.
-        last: how many.
+        last: how many; None for the one by which the rollout stands where it stands.
     """
 
-    def __init__(self, flag: str, wanted: str, last: int) -> None:
-        self.kept: deque[Decision] = deque(maxlen=last)
+    def __init__(self, flag: str, wanted: str, last: int | None) -> None:
+        self.kept: deque[Decision] = deque(maxlen=last or 1)
         self.applied_ms = 0
         """When the spec was last changed."""
         self._flag = flag
         self._wanted = wanted
-        self._seen = False
+        # What only tells something, such as that every instance follows by now, must not hide why it stands there.
+        self._passed_over = NOT_A_STAND if last is None else (Reason.SUMMARY,)
 
     def take(self, decision: Decision) -> None:
-        """Look at one decision; the five-minute records decide nothing and are explained only by their id."""
+        """Look at one decision; what is passed over is explained by its id only."""
         if decision.flag != self._flag:
             return
-        self._seen = True
         if decision.reason is Reason.APPLIED:
             self.applied_ms = decision.at_ms
-        chosen = decision.id == self._wanted if self._wanted else decision.reason is not Reason.SUMMARY
+        chosen = decision.id == self._wanted if self._wanted else decision.reason not in self._passed_over
         if chosen and decision.id not in [one.id for one in self.kept]:
             self.kept.append(decision)
 
@@ -90,7 +92,7 @@ class _Found:
         raise UnknownFlag(self._flag, known)
 
 
-async def _read(door: Door, flag: str, wanted: str, last: int) -> tuple[RolloutStatus | None, _Found]:
+async def _read(door: Door, flag: str, wanted: str, last: int | None) -> tuple[RolloutStatus | None, _Found]:
     """The status of now, and the decisions."""
     present = await door.present()
     found = _Found(flag, wanted, last)
