@@ -127,11 +127,12 @@ class GuardianProvider(AbstractProvider):
                 self._store.adopt(read_snapshot(self._snapshot, self._connection.topic("flags")))
             follower = self._follow()
             if not follower.caught_up.wait(self._options.init_within_s):
+                known = len(self._documents)
                 _log.warning(
-                    "no flags from %s within %.1f s; going on with %d from the snapshot",
+                    "no flags from %s within %.1f s; until it answers, %s",
                     self._connection.bootstrap,
                     self._options.init_within_s,
-                    len(self._documents),
+                    f"{known} of the snapshot hold" if known else "the application's own defaults hold",
                 )
             follower.settle()
         except Exception:

@@ -144,7 +144,9 @@ def test_events_tell_what_changed_and_when_guardian_fell_silent_and_came_back(on
     asyncio.run(scene())
 
 
-def test_a_snapshot_answers_when_there_is_no_broker(on_embedded: Settings, tmp_path: Path) -> None:
+def test_a_snapshot_answers_when_there_is_no_broker(
+    on_embedded: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "flags.json"
 
     async def scene() -> None:
@@ -156,6 +158,7 @@ def test_a_snapshot_answers_when_there_is_no_broker(on_embedded: Settings, tmp_p
                 await eventually(lambda: json.loads(path.read_bytes())["flags"][FLAG]["metadata"]["version"] == 8)
         nowhere = on_embedded.model_copy(update={"bootstrap": f"127.0.0.1:{closed_port()}"})
         with installed(provider_for(nowhere, snapshot=path, init_within_s=0.1)) as client:
+            assert "until it answers, 1 of the snapshot hold" in caplog.text
             assert details(client).value is True
             assert details(client).flag_metadata["flag_version"] == 8
             await eventually(lambda: client.get_provider_status() is ProviderStatus.STALE)
@@ -164,13 +167,14 @@ def test_a_snapshot_answers_when_there_is_no_broker(on_embedded: Settings, tmp_p
 
 
 def test_with_neither_broker_nor_snapshot_the_application_s_default_holds_and_nothing_is_raised(
-    on_embedded: Settings,
+    on_embedded: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = on_embedded.model_copy(update={"bootstrap": f"127.0.0.1:{closed_port()}"})
 
     async def scene() -> None:
         provider = provider_for(nowhere, init_within_s=0.1)
         with installed(provider) as client:
+            assert "within 0.1 s; until it answers, the application's own defaults hold" in caplog.text
             assert client.get_boolean_value(FLAG, True) is True
             assert client.get_string_value(FLAG, "mine") == "mine"
             await eventually(lambda: client.get_provider_status() is ProviderStatus.ERROR)
