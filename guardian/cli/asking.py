@@ -70,6 +70,8 @@ def show_answers(result: Answers, *, as_json: bool) -> None:
         return
     for decision in result.decisions:
         answers().print(decision_line(decision), soft_wrap=True)
+    if any(decision.reason is Reason.REFUSED_UNKNOWN_FLAG for decision in result.decisions):
+        notes().print("[bold]  fix:[/] guardian list shows the flags that are there", soft_wrap=True)
     if not result.decisions and not result.silent:
         answers().print(f"{given.command} sent ({given.id}); no rollout is there to answer")
     if result.silent:
@@ -90,10 +92,19 @@ def decision_line(decision: Decision) -> str:
         word = "[green]accepted[/]"
     else:
         word = "[bold red]refused[/]"
-    step = f" at {decision.step}" if decision.step else ""
-    where = f"{decision.phase}{step}, {serving_text(decision.weight_bp, decision.dual_run_bp)}"
     text = f": {escape(decision.text)}" if decision.text else ""
-    return f"[bold]{escape(decision.flag)}[/] {word} {decision.reason}{text} \\[{escape(where)}]"
+    return f"[bold]{escape(decision.flag)}[/] {word} {decision.reason}{text}{escape(_stand(decision))}"
+
+
+def _stand(decision: Decision) -> str:
+    """Where the flag stands now, in brackets; nothing for a flag that nobody has applied."""
+    if decision.reason is Reason.REFUSED_UNKNOWN_FLAG:
+        return ""
+    step = f" at {decision.step}" if decision.step else ""
+    serving = serving_text(decision.weight_bp, decision.dual_run_bp)
+    if decision.command == "kill" and decision.accepted:
+        return f" [control for everybody; {decision.phase}{step}, {serving} once it is freed]"
+    return f" [{decision.phase}{step}, {serving}]"
 
 
 def answers_document(result: Answers) -> dict[str, Any]:

@@ -72,6 +72,22 @@ def test_a_command_for_a_flag_that_nobody_applied_is_refused(server: Server, com
     assert answer["decisions"][0]["reason"] == "REFUSED_UNKNOWN_FLAG"
 
 
+def test_a_mistyped_flag_is_no_draft_and_says_where_the_right_name_is_found(server: Server) -> None:
+    result = server.guardian("kill", "nobody-applied-this")
+    assert "draft" not in result.stdout
+    assert "guardian list" in result.stderr
+
+
+def test_the_answer_to_a_kill_says_who_gets_what_now_and_what_comes_back(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "braked")
+    assert server.guardian("start", "braked").exit_code == 0
+    for word in ("accepted", "unchanged"):
+        said = server.guardian("kill", "braked").stdout
+        assert word in said
+        assert "[control for everybody; progressing at canary, 5% once it is freed]" in said
+    assert "[progressing at canary, 5%]" in server.guardian("unkill", "braked").stdout
+
+
 def test_applying_the_same_revision_again_changes_nothing_and_is_no_failure(server: Server, tmp_path: Path) -> None:
     file = apply(server, tmp_path, "same")
     again = server.guardian("apply", str(file))
