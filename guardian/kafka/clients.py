@@ -123,7 +123,9 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
             retriable=True,
         )
     retriable = bool(getattr(error, "retriable", False))
-    fix = "wait and try again" if retriable else "see the broker's log"
+    fix = "wait and try again" if retriable else "guardian topics check, and then the broker's log, say more"
+    if isinstance(error, kafka_errors.InvalidReplicationFactorError):
+        fix = "set replication in guardian.toml or GUARDIAN_REPLICATION to no more than there are brokers"
     return TransportError(f"Kafka at {settings.bootstrap}: {what}", fix, retriable=retriable)
 
 

@@ -145,6 +145,14 @@ def test_a_topic_that_was_made_again_has_another_id(kafka: ApacheKafka) -> None:
 
 
 @pytest.mark.kafka
+def test_more_replicas_than_brokers_are_refused_with_the_setting_to_change(kafka: ApacheKafka) -> None:
+    settings = settings_for(kafka, "alone").model_copy(update={"replication": 3})
+    with pytest.raises(TransportError, match="only 1 broker") as caught:
+        asyncio.run(create_topics(settings))
+    assert "GUARDIAN_REPLICATION" in caught.value.fix
+
+
+@pytest.mark.kafka
 def test_the_id_of_a_missing_topic_is_refused(kafka: ApacheKafka) -> None:
     with pytest.raises(TransportError, match="is not there") as caught:
         asyncio.run(topic_ids(settings_for(kafka), ["nowhere"]))
