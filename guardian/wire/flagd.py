@@ -89,7 +89,9 @@ def document_state(flag: str, document: dict[str, Any]) -> FlagState:
     state = FlagState(flag=flag, values=known.variants, **metadata)
     if state.control not in state.values or state.candidate not in state.values:
         raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: control or candidate is not a variant")
-    if flag_document(state) != document:
+    # Schemas only grow: what a later version says beside it in the metadata is left alone.
+    told = {name: value for name, value in document["metadata"].items() if name in Metadata.__struct_fields__}
+    if flag_document(state) != {**document, "metadata": told}:
         raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: its metadata says something else")
     return state
 

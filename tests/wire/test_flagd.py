@@ -98,6 +98,13 @@ def test_a_state_comes_back_from_its_document(arms, pair, **changes) -> None:
     assert document_state(state.flag, document) == state
 
 
+def test_a_word_more_in_the_metadata_of_a_later_version_is_left_alone() -> None:
+    state = flag_state()
+    document = flag_document(state)
+    document["metadata"]["audience"] = "internal"
+    assert document_state(state.flag, document) == state
+
+
 def test_metadata_is_flat_scalars_only() -> None:
     for share_bp in (None, 2_000):
         metadata = flag_document(flag_state(dual_run_bp=share_bp))["metadata"]
