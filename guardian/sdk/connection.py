@@ -28,11 +28,13 @@ class Connection:
         bootstrap: `host:port`, comma separated.
         prefix: of the topics; it names the environment.
         kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+        is_given: whether somebody said where Kafka is.
     """
 
     bootstrap: str
     prefix: str
     kafka: Mapping[str, Any] = field(default_factory=dict)
+    is_given: bool = True
 
     @classmethod
     def find(cls, bootstrap: str | None, prefix: str | None, kafka: Mapping[str, Any] | None = None) -> Connection:
@@ -41,7 +43,13 @@ class Connection:
             bootstrap=bootstrap or os.environ.get(BOOTSTRAP_VARIABLE, "127.0.0.1:9092"),
             prefix=prefix or os.environ.get(PREFIX_VARIABLE, "guardian"),
             kafka=dict(kafka or {}),
+            is_given=bool(bootstrap) or BOOTSTRAP_VARIABLE in os.environ,
         )
+
+    @property
+    def where(self) -> str:
+        """Kafka's address for the log, and that nobody gave it, when nobody did."""
+        return self.bootstrap if self.is_given else f"{self.bootstrap} ({BOOTSTRAP_VARIABLE} is not set)"
 
     def topic(self, name: str) -> str:
         """Return a topic's full name, such as `guardian.flags` for `flags`."""

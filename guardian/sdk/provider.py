@@ -130,7 +130,7 @@ class GuardianProvider(AbstractProvider):
                 known = len(self._documents)
                 _log.warning(
                     "no flags from %s within %.1f s; until it answers, %s",
-                    self._connection.bootstrap,
+                    self._connection.where,
                     self._options.init_within_s,
                     f"{known} of the snapshot hold" if known else "the application's own defaults hold",
                 )

@@ -185,7 +185,7 @@ class KafkaSink:
         self.failures += 1
         problem = said(error)
         if problem != self._problem:
-            _log.warning("sending to %s: %s; trying again", self._connection.bootstrap, problem)
+            _log.warning("sending to %s: %s; trying again", self._connection.where, problem)
         self._problem = problem
 
     async def _session(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from guardian.sdk import GuardianProvider, ProviderOptions, Served, Telemetry, TelemetryOptions
+from guardian.sdk.connection import Connection
 from guardian.sdk.quiet import said
 from tests.eventually import eventually
 from tests.sdk.scenes import QUICK, closed_port, installed
@@ -50,6 +51,14 @@ def test_the_applications_own_use_of_aiokafka_keeps_its_log(caplog: pytest.LogCa
     with away():
         logging.getLogger("aiokafka.conn").error("mine")
     assert ("aiokafka.conn", logging.ERROR, "mine") in caplog.record_tuples
+
+
+def test_who_forgot_to_say_where_kafka_is_reads_it_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GUARDIAN_BOOTSTRAP", raising=False)
+    assert Connection.find(None, None).where == "127.0.0.1:9092 (GUARDIAN_BOOTSTRAP is not set)"
+    assert Connection.find("kafka:9092", None).where == "kafka:9092"
+    monkeypatch.setenv("GUARDIAN_BOOTSTRAP", "kafka-1:9092")
+    assert Connection.find(None, None).where == "kafka-1:9092"
 
 
 def test_an_error_is_said_with_its_kind_and_that_once() -> None:
