@@ -37,6 +37,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.REFUSED_SPEC: "the spec is wrong; nothing was changed",
     Reason.REFUSED_CHANGE: "this part of a spec may not change within an attempt; nothing was changed",
     Reason.REFUSED_WAIT: "after a rollback a new attempt takes more than was there",
+    Reason.REFUSED_EVIDENCE: "nobody can see now how the candidate does; nothing was changed",
     Reason.REFUSED_TARGET: "there is no such target; nothing was changed",
     Reason.UNCHANGED: "it was so already; nothing was changed",
     Reason.NO_CONTROL: "everybody has the candidate: there is no control to compare with",
@@ -88,6 +89,11 @@ def _of_refused(decision: Decision, status: RolloutStatus | None) -> list[str]:
             f"or guardian rollback {flag}, then apply: a new attempt may change everything",
         ],
     }
+    if decision.reason is Reason.REFUSED_EVIDENCE:
+        return [
+            "guardian doctor says what keeps the evidence away",
+            f"or guardian promote {flag} --force, which goes on without seeing",
+        ]
     if decision.reason in always:
         return always[decision.reason]
     if decision.reason is Reason.REFUSED_WAIT:

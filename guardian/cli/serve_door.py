@@ -137,6 +137,8 @@ def _order(given: Command, wait_ms: int) -> dict[str, Any]:
     body: dict[str, Any] = {"reason": given.reason, "wait_ms": wait_ms}
     if given.to:
         body["to"] = given.to
+    if given.force:
+        body["force"] = True
     if given.name:
         body |= {"name": given.name, "value": given.value}
     return body

@@ -22,7 +22,7 @@ from guardian.core.text import (
     value_text,
     weight_text,
 )
-from guardian.core.words import Outcome, Phase, Reason
+from guardian.core.words import Outcome, Phase
 
 _BAR_CELLS = 20
 _PHASE_COLOURS = {
@@ -35,15 +35,6 @@ _PHASE_COLOURS = {
     Phase.COMPLETED: "blue",
     Phase.ARCHIVED: "dim",
 }
-_WAITS = (
-    Reason.BAKING,
-    Reason.GATE_WAITING,
-    Reason.HOLDING,
-    Reason.SETTLING,
-    Reason.STALE_EVIDENCE,
-    Reason.EVIDENCE_LOST,
-)
-"""Reasons whose text grows old while the rollout stands there: what is missing is told anew each second."""
 _OUTCOME_COLOURS = {
     Outcome.PASS: "green",
     Outcome.FAIL: "red",
@@ -104,11 +95,10 @@ def phase_text(status: RolloutStatus) -> Text:
 
 
 def why_text(status: RolloutStatus) -> Text:
-    """Return reason and text in one line; of what it waits for, what is missing now and not what once was."""
+    """Return reason and text in one line."""
     text = Text(str(status.reason), style=_OUTCOME_COLOURS.get(status.outcome, ""))
-    waits = status.state.phase is Phase.PROGRESSING and status.reason in _WAITS
-    if said := ("; ".join(status.missing) if waits else "") or status.text:
-        text.append(f": {said}", style="default")
+    if status.text:
+        text.append(f": {status.text}", style="default")
     return text
 
 

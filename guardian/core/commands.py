@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from guardian.core.actions import (
     TO_ZERO,
     archive,
@@ -19,7 +21,7 @@ from guardian.core.actions import (
 from guardian.core.alerts import end_alert
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
-from guardian.core.progress import go_on
+from guardian.core.progress import BLIND, find_obstacle, go_on
 from guardian.core.reported import MAX_OUTSIDE, Outside
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
@@ -102,7 +104,14 @@ def _start(state: RolloutState, now: Instant, command: Command) -> None:
 def _promote(state: RolloutState, now: Instant, command: Command) -> None:
     if state.killed:
         raise IllegalTransition("killed", "promote", f"free the kill switch first: guardian unkill {state.flag}")
-    go_on(state, now, _done(command, "promoted"))
+    obstacle = find_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
+    missing = "; ".join(obstacle.missing) if obstacle else ""
+    if obstacle and obstacle.reason in BLIND and not command.force:
+        text = f"missing: {missing}; guardian promote {state.flag} --force goes on without it"
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_EVIDENCE, text))
+        return
+    done = _done(command, "promoted")
+    go_on(state, now, replace(done, text=f"{done.text}; what was missing: {missing}") if missing else done)
 
 
 def _pause(state: RolloutState, now: Instant, command: Command) -> None:

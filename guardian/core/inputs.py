@@ -136,6 +136,7 @@ class Command(Struct):
         epoch: raised by the emergency path only; decide adopts it.
         name: the figure that `metric` sets.
         value: what it is set to; null for every other command.
+        force: of `promote`: also on stale or lost evidence.
     """
 
     id: str
@@ -149,6 +150,7 @@ class Command(Struct):
     epoch: int = 0
     name: str = ""
     value: float | None = None
+    force: bool = False
 
 
 class Source(Struct, array_like=True, frozen=True):

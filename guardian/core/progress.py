@@ -25,6 +25,9 @@ from guardian.core.words import Action, Outcome, Phase, Reason, Signal
 MAX_CREDIT_MS: Final = 5_000
 """No single tick is worth more bake than this: time in which nobody looked is not a bake."""
 SUMMARY_EVERY_MS: Final = 300_000
+BLIND: Final = frozenset({Reason.STALE_EVIDENCE, Reason.EVIDENCE_LOST})
+"""Reasons to wait for evidence that there is none, or none that is whole."""
+_WAITING: Final = BLIND | {Reason.BAKING, Reason.HOLDING, Reason.GATE_WAITING}
 
 
 class Obstacle(Struct, frozen=True):
@@ -68,6 +71,16 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
 def find_obstacle(state: RolloutState, now: Instant) -> Obstacle | None:
     """Return what is missing to move on from the current step, None when nothing is."""
     return _frozen(state, now) or _ripening(state, now) or _gate_obstacle(judge_gates(state, now))
+
+
+def standing_text(state: RolloutState, missing: list[str]) -> str:
+    """Return why a rollout stands where it stands: what one that waits is waiting for now, not what once was.
+
+    Args:
+        missing: what is missing to move on at this moment.
+    """
+    waits = state.phase is Phase.PROGRESSING and state.reason in _WAITING
+    return "; ".join(missing) if waits and missing else state.text
 
 
 def _frozen(state: RolloutState, now: Instant) -> Obstacle | None:
@@ -151,4 +164,6 @@ def summarise(state: RolloutState, now: Instant) -> None:
     if now.log_ms - state.summary_ms < SUMMARY_EVERY_MS:
         return
     state.summary_ms = now.log_ms
-    decide(state, now, stand(state), Cause(state.outcome, Reason.SUMMARY, state.text))
+    obstacle = find_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
+    text = standing_text(state, obstacle.missing if obstacle else [])
+    decide(state, now, stand(state), Cause(state.outcome, Reason.SUMMARY, text))

@@ -9,7 +9,7 @@ from guardian.core.following import behind
 from guardian.core.freezing import baseline_text
 from guardian.core.instant import Instant
 from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus, Verdict
-from guardian.core.progress import find_obstacle, judge_gates
+from guardian.core.progress import find_obstacle, judge_gates, standing_text
 from guardian.core.state import RolloutState
 from guardian.core.text import duration_text
 from guardian.core.windows import Tally
@@ -21,7 +21,7 @@ _BAD: Final = ("error", "timeout", "crash", "hang")
 
 def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
     """Return the status of a rollout as of this record."""
-    step = state.step
+    step, needs = state.step, missing(state, now)
     return RolloutStatus(
         state=state.flag_state(),
         spec=state.document,
@@ -29,9 +29,9 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         owner=state.spec.owner,
         outcome=state.outcome,
         reason=state.reason,
-        text=state.text,
+        text=standing_text(state, needs),
         steps=_steps(state),
-        missing=missing(state, now),
+        missing=needs,
         gates=judge_gates(state, now),
         triggers=_triggers(state, now),
         figures={variant: _figures(tally) for variant, tally in state.step_tallies.items()},

@@ -25,6 +25,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
         wait_ms: how long to wait for the answer, in milliseconds; 0 for not at all.
         name: the figure that `metric` sets.
         value: what it is set to.
+        force: of `promote`: also on stale or lost evidence.
     """
 
     reason: str = ""
@@ -32,6 +33,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     wait_ms: int = 10_000
     name: str = ""
     value: float | None = None
+    force: bool = False
 
 
 async def read_body(request: Request, at_most: int) -> bytes:

@@ -208,7 +208,8 @@ async def _ask(site: Site, verb: str, flag: str, actor: Actor, body: bytes) -> A
         raise Refused(
             HTTPStatus.UNPROCESSABLE_ENTITY, "bad_body", f"wait_ms is {given.wait_ms}, not 0 to {MAX_WAIT_MS}"
         )
-    command = new_command(verb, flag, actor=actor, reason=given.reason, to=given.to, name=given.name, value=given.value)
+    fields = {name: getattr(given, name) for name in ("reason", "to", "name", "value", "force")}
+    command = new_command(verb, flag, actor=actor, **fields)
     return await site.desk.ask(command, given.wait_ms)
 
 

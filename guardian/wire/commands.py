@@ -103,6 +103,8 @@ def _check_words(command: Command) -> None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no spec")
     if command.to and command.command != "rollback":
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no target: `to` belongs to rollback")
+    if command.force and command.command != "promote":
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no force: it belongs to promote")
     if command.command in ONE_FLAG and command.flag == ALL_FLAGS:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} is for one flag, not for all")
     _check_figure(command)

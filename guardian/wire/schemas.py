@@ -122,6 +122,7 @@ def _commands() -> Schema:
             "else": {"properties": {"spec": {"type": "null"}}},
         },
         {"if": _command_is("rollback"), "else": {"properties": {"to": {"const": ""}}}},
+        {"if": _command_is("promote"), "else": {"properties": {"force": {"const": False}}}},
         {
             "if": _command_is("metric"),
             "then": {

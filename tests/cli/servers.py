@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from click.testing import Result
 from typer.testing import CliRunner
 
 from guardian.cli.main import app
 from tests.eventually import eventually
+from tests.serve.running import blind
 
 GUARDIAN = str(Path(sys.executable).with_name("guardian"))
 END_WITHIN_S = 30
@@ -111,6 +113,7 @@ def dev(broker: str, errors: Path, *, prefix: str = "guardian", **environment: s
             line = process.stdout.readline() if process.stdout else ""
             assert line, errors.read_text()
             told = json.loads(line)
+            soon(lambda: not blind(httpx.get(f"{told['status_page']}/metrics", trust_env=False).text))
             yield Server(told["environment"], process, told["status_page"], errors)
             process.send_signal(signal.SIGTERM)
             assert process.wait(END_WITHIN_S) == 0, errors.read_text()

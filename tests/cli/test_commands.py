@@ -147,7 +147,8 @@ def test_status_of_one_flag_is_a_page_and_json_is_the_record(server: Server, tmp
     assert all(line == line.rstrip() for line in page.stdout.splitlines())
     record = server.json("status", "page")
     assert record["state"]["flag"] == "page"
-    assert record["steps"][0] == {"name": "canary", "weight_bp": 500, "bake_ms": 3_600_000, "state": "current"}
+    known = {"name": "canary", "weight_bp": 500, "bake_ms": 3_600_000, "state": "current", "dual_run_bp": None}
+    assert record["steps"][0] == known
 
 
 def test_status_of_several_flags_and_list_are_tables(server: Server, tmp_path: Path) -> None:

@@ -134,3 +134,7 @@ def test_a_wrong_setting_is_a_usage_error() -> None:
     result = runner.invoke(app, ["list", "--prefix", "no spaces"])
     assert result.exit_code == 2
     assert "prefix" in result.stderr
+
+
+def test_promote_takes_force_and_no_other_command_does() -> None:
+    assert [command for command in CHANGES_A_ROLLOUT if "--force" in option_names(command)] == ["promote"]

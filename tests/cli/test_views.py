@@ -146,12 +146,6 @@ def test_a_narrow_list_leaves_out_the_owner_and_keeps_the_reason() -> None:
     assert "checkout-team" not in text
 
 
-def test_what_it_waits_for_is_what_is_missing_now_and_not_what_once_was() -> None:
-    text = shown(status_page(status(text="59m59s of the bake of 1h", missing=["42m of the bake of 1h"])))
-    assert "BAKING: 42m of the bake of 1h" in text
-    assert "59m59s" not in text
-
-
 def test_what_a_person_did_is_shown_in_that_persons_words() -> None:
     started = status(outcome=Outcome.PASS, reason=Reason.STARTED, text="started by ada: go", missing=["1h of the bake"])
     assert "STARTED: started by ada: go" in shown(status_page(started))

@@ -254,7 +254,7 @@ def test_every_rollback_wants_its_own_resolution() -> None:
 
 def test_a_rollback_that_goes_further_is_not_resolved_by_the_resolution_of_the_one_before() -> None:
     scene = Scene(replace(DECLARED, rollback=replace(WAIT, wait_ms=0)))
-    scene.command("promote")
+    scene.command("promote", force=True)
     scene.command("rollback", to="previous")
     scene.command("resolve")
     scene.command("rollback")
@@ -314,7 +314,8 @@ def test_a_rollout_that_completes_by_itself_says_so_and_one_that_a_person_comple
     for _ in range(3):
         by_hand.command("promote")
     assert by_hand.where == "completed full 10000"
-    assert (by_hand.decision().reason.value, by_hand.decision().text) == ("OPERATOR", "promoted by ann: because")
+    assert by_hand.decision().reason.value == "OPERATOR"
+    assert by_hand.decision().text.startswith("promoted by ann: because")
 
 
 # For every flag at once

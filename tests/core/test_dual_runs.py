@@ -47,8 +47,8 @@ def shares(states: list[FlagState]) -> list[tuple[str, int | None]]:
 def test_the_share_comes_with_its_step_and_goes_with_it() -> None:
     scene = Scene(shadowed(), started=False)
     scene.command("start")
-    scene.command("promote")
-    scene.command("promote")
+    scene.command("promote", force=True)
+    scene.command("promote", force=True)
     assert shares(scene.changes()) == [("-", 0), ("shadow", 2_000), ("early", 1_000), ("full", 0)]
 
 
@@ -82,7 +82,7 @@ def test_who_was_killed_rolled_back_or_archived_runs_nothing_twice(steps: tuple[
 
 def test_a_rollback_to_a_step_above_zero_serves_its_weight_and_compares_nobody_until_it_is_tried_anew() -> None:
     scene = Scene(shadowed(step("early", 500, dual_run_bp=1_000), step("half", 5_000, dual_run_bp=1_000)))
-    scene.command("promote")
+    scene.command("promote", force=True)
     scene.command("rollback", to="early")
     assert (scene.where, scene.flag().dual_run_bp) == ("rolled_back early 500", 0)
     scene.command("start")

@@ -408,8 +408,8 @@ def test_a_promotion_waits_while_a_trigger_is_in_its_hold() -> None:
 def test_a_second_firing_after_a_rollback_to_a_step_goes_to_zero() -> None:
     errors = trigger(above("error_rate", 0.05, over_s=5))
     scene = Scene(spec(triggers=(errors,)))
-    scene.command("promote")
-    scene.command("promote")
+    scene.command("promote", force=True)
+    scene.command("promote", force=True)
     scene.seconds(2, error=100)
     assert scene.where == "rolled_back half 5000"
     scene.seconds(2, error=100)
@@ -420,8 +420,8 @@ def test_the_second_firing_goes_to_zero_even_when_the_step_names_another() -> No
     errors = trigger(above("error_rate", 0.05, over_s=5))
     half = step("half", 5_000, rollback_to="canary")
     scene = Scene(spec(step("canary", 500), half, step("full", 10_000), triggers=(errors,)))
-    scene.command("promote")
-    scene.command("promote")
+    scene.command("promote", force=True)
+    scene.command("promote", force=True)
     scene.command("rollback", to="half")
     scene.seconds(2, error=100)
     assert scene.where == "rolled_back - 0"
@@ -448,8 +448,8 @@ def test_a_trigger_overrides_its_step_which_overrides_the_policy(
         step("canary", 500), step("half", 5_000), full, triggers=(crash,), rollback=RollbackPolicy(policy_to)
     )
     scene = Scene(declared)
-    scene.command("promote")
-    scene.command("promote")
+    scene.command("promote", force=True)
+    scene.command("promote", force=True)
     scene.events(crash=1)
     assert scene.where == where
 

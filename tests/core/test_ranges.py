@@ -45,7 +45,7 @@ def test_totals_are_exact_whatever_is_repeated(lengths: list[int], data: st.Data
 
 def test_a_repeated_batch_repeats_none_of_its_commands() -> None:
     scene = scene_with_a_long_step()
-    promote = Batch(COMMANDS, 500, 501, commands=[Command("c-1", "promote", FLAG, ANN)])
+    promote = Batch(COMMANDS, 500, 501, commands=[Command("c-1", "promote", FLAG, ANN, force=True)])
     scene.feed(promote)
     assert scene.where == "progressing full 10000"
     assert scene.feed(promote) == []

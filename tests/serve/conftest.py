@@ -20,6 +20,7 @@ def house(embedded: EmbeddedBroker) -> Iterator[Running]:
     """All roles, ready, without tokens."""
     with guardian(settings_for(embedded, "serve")) as running:
         running.until(running.ready)
+        running.until(running.sees)
         yield running
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from guardian.decide.loop import run_decide
-from guardian.ingest.loop import run_ingest
+from guardian.ingest.loop import Kind, run_ingest
 from guardian.kafka.admin import create_topics
 from guardian.kafka.settings import Settings
 from guardian.serve.loop import run_serve
@@ -42,6 +42,12 @@ def token_entry(name: str, role: str, token: str) -> dict[str, str]:
     return {"name": name, "role": role, "sha256": hashlib.sha256(token.encode()).hexdigest()}
 
 
+def blind(figures: str) -> bool:
+    """Return whether decide says of a partition that it is blind, or has not looked yet."""
+    lags = [line for line in figures.splitlines() if line.startswith("guardian_watermark_lag_seconds{")]
+    return not lags or any(line.endswith("+Inf") for line in lags)
+
+
 @dataclass
 class Running:
     """A guardian that runs.
@@ -63,6 +69,11 @@ class Running:
         """Wait for a condition."""
         return asyncio.run(eventually(condition, within))
 
+    def sees(self) -> bool:
+        """Return whether decide has been told how far the evidence is: before, nothing is promoted."""
+        with self.client() as client:
+            return not blind(client.get("/metrics").text)
+
     def ready(self) -> bool:
         """Return whether serve says that it is ready."""
         with self.client() as client:
@@ -70,12 +81,15 @@ class Running:
 
 
 @contextmanager
-def guardian(settings: Settings, *, roles: bool = True) -> Iterator[Running]:
+def guardian(
+    settings: Settings, *, roles: bool = True, kinds: tuple[Kind, ...] = ("telemetry", "commands")
+) -> Iterator[Running]:
     """Run serve, and the other roles with it, for the length of the block; what a role dies of is raised at the end.
 
     Args:
         settings: the installation.
         roles: whether ingest and decide run too.
+        kinds: what is ingested then.
     """
     settings = settings.model_copy(update={"serve_port": 0})
     address: Future[str] = Future()
@@ -89,7 +103,7 @@ def guardian(settings: Settings, *, roles: bool = True) -> Iterator[Running]:
         if roles:
             if not settings.embedded:
                 await create_topics(settings)
-            work += [run_ingest(settings, kind=kind, stop=stop) for kind in ("telemetry", "commands")]
+            work += [run_ingest(settings, kind=kind, stop=stop) for kind in kinds]
             work.append(run_decide(settings, stop=stop))
         await asyncio.gather(*work)
 

@@ -94,6 +94,19 @@ def test_a_rollout_is_led_through_its_life(http: httpx.Client, flag: str) -> Non
         assert (verb, decision["phase"], decision["weight_bp"]) == (verb, phase, weight_bp)
 
 
+def test_who_promotes_without_evidence_must_insist(embedded: EmbeddedBroker) -> None:
+    with guardian(settings_for(embedded, "blind"), kinds=("commands",)) as running, running.client() as client:
+        running.until(running.ready)
+        client.post("/v1/rollouts", content=spec("blind"))
+        client.post("/v1/rollouts/blind/start")
+        answer = client.post("/v1/rollouts/blind/promote")
+        assert (answer.status_code, answer.json()["reason"]) == (409, "REFUSED_EVIDENCE")
+        assert "no ingest process has reported yet" in answer.json()["message"]
+        forced = client.post("/v1/rollouts/blind/promote", json={"force": True})
+        assert (forced.status_code, forced.json()["decisions"][0]["weight_bp"]) == (200, 10_000)
+        assert client.post("/v1/rollouts/blind/pause", json={"force": True}).status_code == 422
+
+
 def test_a_command_needs_no_body(http: httpx.Client, flag: str) -> None:
     http.post("/v1/rollouts", content=spec(flag))
     answer = http.post(f"/v1/rollouts/{flag}/start")
