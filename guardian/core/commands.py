@@ -19,6 +19,7 @@ from guardian.core.actions import (
     switch,
 )
 from guardian.core.alerts import end_alert
+from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.progress import BLIND, find_obstacle, go_on
@@ -256,8 +257,10 @@ def _reapply(state: RolloutState, now: Instant, command: Command, parse_spec: Pa
         decide(state, now, before, refusal(command, Reason.REFUSED_CHANGE, refused))
         return
     _take_spec(state, now, command, spec)
-    cause = answer(command, Outcome.PASS, Reason.APPLIED, _said(command, f"applied revision {spec.revision}"))
-    decide(state, now, before, cause)
+    # A rule on a baseline that comes in mid-rollout finds what was kept for others, which may be nothing.
+    small = too_small_for(state) if state.baseline is not None else []
+    text = "; ".join([_said(command, f"applied revision {spec.revision}"), *small])
+    decide(state, now, before, answer(command, Outcome.PASS, Reason.APPLIED, text))
 
 
 def _refuse_change(state: RolloutState, spec: RolloutSpec) -> str:

@@ -24,7 +24,7 @@ def freeze_baseline(state: RolloutState, now: Instant, cause: Cause) -> Cause:
         return cause
     start_ms = now.log_ms - state.spec.baseline_window_ms
     state.baseline = freeze(state.past, state.gauges, start_ms, now.log_ms)
-    small = _too_small_for(state)
+    small = too_small_for(state)
     return replace(cause, text="; ".join([cause.text, *small])) if small else cause
 
 
@@ -61,8 +61,8 @@ def baseline_text(state: RolloutState) -> str:
     return ", ".join(parts)
 
 
-def _too_small_for(state: RolloutState) -> list[str]:
-    """What of the frozen baseline is too small for the rules that compare with it, as sentences."""
+def too_small_for(state: RolloutState) -> list[str]:
+    """Return what of the frozen baseline is too small for the rules that compare with it, as sentences."""
     small: dict[str, None] = {}
     for each in _judged(state):
         metric = each.rule.metric

@@ -313,7 +313,8 @@ def test_a_day_of_control_is_kept_in_few_buckets() -> None:
 def test_a_rule_on_the_baseline_that_comes_in_mid_rollout_has_none() -> None:
     scene = Scene(declared(watching("error_rate > 5%")))
     pass_s(scene, 10, on=GOOD, off=GOOD)
-    scene.apply(declared(watching("error_rate > 2x baseline", name="new"), revision="r2"))
+    answer = scene.apply(declared(watching("error_rate > 2x baseline", name="new"), revision="r2"))
+    assert answer.text.endswith("; error_rate: the baseline is too small (n=0, 10 needed)")
     pass_s(scene, 10, on=BAD, off=GOOD)
     assert reason(shown(scene, "new")) == ("INCONCLUSIVE", "BASELINE_TOO_SMALL")
 
