@@ -110,6 +110,21 @@ def test_a_recreated_topic_stops_its_partition_with_an_alert() -> None:
     assert scene.where == "progressing only 500"
 
 
+def test_a_topic_that_a_person_has_accepted_ends_what_was_frozen_for_the_one_before() -> None:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 10))
+    scene.feed(range_of(scene, 5, 15))
+    scene.feed(range_of(scene, 0, 10, RECREATED))
+    assert len(scene.engine._state.frozen) == 2
+    scene.feed(range_of(scene, 0, 10, Source("telemetry", "id-9", 0, accepted=True)))
+    assert scene.engine._state.frozen == {}
+    assert total(scene) == 20
+    raised, ended = [{one.id for one in scene.all(Alert) if one.active is is_active} for is_active in (True, False)]
+    assert len(raised) == 2
+    assert raised <= ended
+    assert list(scene.engine._state.applied) == ["commands/id-2/0", "telemetry/id-9/0"]
+
+
 def test_many_partitions_that_are_frozen_are_told_by_one_of_them_and_their_number() -> None:
     scene = scene_with_a_long_step()
     for partition in range(40):

@@ -165,6 +165,19 @@ def test_a_service_that_stops_sending_heartbeats_is_silent_and_named() -> None:
     assert scene.rollbacks()[-1].evidence.service == "shop"
 
 
+def test_who_was_heard_of_only_in_a_part_of_the_log_that_was_lost_is_not_silent() -> None:
+    scene = Scene(declared(watching("silent for 2 minutes", Action.ROLLBACK)))
+    pass_s(scene, 60, beats=("shop/1",))
+    scene.t += 300_000
+    scene.said += scene.engine.jump(scene.engine.next_offset + 900, scene.t)
+    pass_s(scene, 10)
+    assert scene.where == "progressing half 5000"
+    assert reason(shown(scene)) == ("INCONCLUSIVE", "NO_DATA")
+    pass_s(scene, 10, beats=("shop/1",))
+    pass_s(scene, 130)
+    assert scene.where == "rolled_back - 0"
+
+
 def test_all_services_that_are_silent_are_named() -> None:
     scene = Scene(declared(watching("silent for 1m", Action.ROLLBACK)))
     pass_s(scene, 20, beats=("shop/1", "cart/1", "mail/1"))
