@@ -82,7 +82,10 @@ _TAKEN: Final[dict[str, Any]] = {
     },
 }
 _EVENTS: Final[dict[str, Any]] = {
-    JSON: {"schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}},
+    JSON: {
+        "schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
+        "example": {"ts": 1763700000.5, "flag": "new-pricing", "variant": "on", "outcome": "ok", "latency_ms": 12.7},
+    },
     "application/x-ndjson": {"schema": {"type": "string"}},
 }
 EVENT_ANSWERS: Final[Responses] = {
@@ -223,7 +226,11 @@ def _events(routes: APIRouter, site: Site) -> None:
         dependencies=[Depends(site.access.need(Right.SEND))],
     )
     async def send_events(request: Request) -> Response:
-        """Telemetry and migration events, in any order: one with an `event_type` is a migration event."""
+        """Telemetry and migration events, in any order: one with an `event_type` is a migration event.
+
+        An object, an array, or JSON Lines. A request that a flag served, with its time in Unix seconds:
+        `{"ts": 1763700000.5, "flag": "new-pricing", "variant": "on", "outcome": "ok", "latency_ms": 12.7}`
+        """
         body = await read_body(request, site.settings.serve_body_bytes)
         async with site.turns:
             events = split_events(body, media_type(request))

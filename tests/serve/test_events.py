@@ -55,6 +55,13 @@ def test_one_event_as_an_object_reaches_kafka_under_its_subject(house: Running, 
     assert record.key == b"u-7"
 
 
+def test_the_contract_shows_an_event_that_is_taken(http: httpx.Client) -> None:
+    route = http.get("/openapi.json").json()["paths"]["/v1/events"]["post"]
+    example = route["requestBody"]["content"]["application/json"]["example"]
+    assert http.post("/v1/events", json=example).json()["accepted"] == 1
+    assert msgspec.json.encode(example).decode().partition(",")[0] in route["description"].replace(" ", "")
+
+
 def test_an_event_with_an_event_type_is_a_migration_event(house: Running, http: httpx.Client, flag: str) -> None:
     assert http.post("/v1/events", json=[request(flag), migration(flag=flag)]).json()["accepted"] == 2
     (record,) = written(house, "migrations", flag, 1)
