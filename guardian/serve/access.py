@@ -7,6 +7,8 @@ import binascii
 import hmac
 import ipaddress
 import logging
+import re
+import socket
 from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from http import HTTPStatus
@@ -24,7 +26,9 @@ log = logging.getLogger(__name__)
 VIA: Final = "http"
 ANONYMOUS: Final = "anonymous"
 MAX_TOKEN_CHARS: Final = 512
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+_FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+_BROWSERS: Final = ("origin", "sec-fetch-site")
+_OLD_HTTP: Final = "1.0"
 
 
 class Right(Enum):
@@ -53,6 +57,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = settings.tokens
+        self._own_names = frozenset({settings.serve_host.lower(), socket.gethostname().lower()})
 
     @property
     def is_open(self) -> bool:
@@ -79,10 +84,23 @@ class Access:
 
         return check
 
+    def allows(self, request: Request, right: Right) -> bool:
+        """Return whether a request may do something, without refusing it: for what is told to some in more detail."""
+        try:
+            self._admit(request, right)
+        except Refused:
+            return False
+        return True
+
     def _admit(self, request: Request, right: Right) -> Actor:
         if self.is_open:
-            if right is not Right.READ:
-                _demand_this_machine(request)
+            if stranger := self._stranger(request, right):
+                raise Refused(
+                    HTTPStatus.FORBIDDEN,
+                    "forbidden",
+                    f"no tokens are configured, so nobody {'reads' if right is Right.READ else 'writes'} {stranger}",
+                    "guardian token new, and [[tokens]] in guardian.toml: name, sha256, role",
+                )
             return Actor(ANONYMOUS, VIA, authenticated=False)
         token = self._find(_credential(request, right))
         if right not in RIGHTS[token.role]:
@@ -93,6 +111,36 @@ class Access:
                 f"a token with one of the roles {', '.join(role for role in RIGHTS if right in RIGHTS[role])}",
             )
         return Actor(token.name, VIA, authenticated=True)
+
+    def _stranger(self, request: Request, right: Right) -> str:
+        """From where a request comes that has no right to come from there; empty when all is well.
+
+        A proxy on this machine makes everybody look local: its headers give it away, or the HTTP of old that nginx
+        speaks. A browser on this machine may be driven by a strange page: it says so itself when that page writes, and
+        when the page has moved its own name onto this machine, by the name that it asks for.
+        """
+        is_local = request.client is not None and _is_loopback(request.client.host)
+        is_forwarded = any(name in request.headers for name in _FORWARDED)
+        if is_local and not is_forwarded and not self._is_own_name(request.headers.get("host", "")):
+            return "under the name of another machine"
+        if right is Right.READ:
+            return ""
+        if not is_local:
+            return "from another machine"
+        if is_forwarded or request.scope.get("http_version") == _OLD_HTTP:
+            return "through a proxy"
+        return "from a web page" if any(name in request.headers for name in _BROWSERS) else ""
+
+    def _is_own_name(self, host: str) -> bool:
+        """Whether a Host header is an address or a name that nobody can register: one without a dot, or our own."""
+        name = host.lower().rpartition(":")[0] if re.search(r":\d*$", host) else host.lower()
+        if "." not in name or name.endswith(".localhost") or name in self._own_names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
 
     def _find(self, credential: str) -> Token:
         """The token, compared in constant time; all are looked at, so that time tells nothing of which."""
@@ -126,28 +174,6 @@ def _credential(request: Request, right: Right) -> str:
 def _unauthorized(message: str, fix: str) -> Refused:
     challenge = 'Bearer realm="guardian", Basic realm="guardian", charset="UTF-8"'
     return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", message, fix, headers={"WWW-Authenticate": challenge})
-
-
-def _demand_this_machine(request: Request) -> None:
-    """Refuse what did not come from a program on this machine.
-
-    A proxy on this machine makes everybody look local: its headers give it away. A browser on this machine may be
-    driven by a strange page: it says so in Origin.
-    """
-    stranger = ""
-    if request.client is None or not _is_loopback(request.client.host):
-        stranger = "from another machine"
-    elif any(name in request.headers for name in _FORWARDED):
-        stranger = "through a proxy"
-    elif "origin" in request.headers:
-        stranger = "from a web page"
-    if stranger:
-        raise Refused(
-            HTTPStatus.FORBIDDEN,
-            "forbidden",
-            f"no tokens are configured, so nobody writes {stranger}",
-            "configure [[tokens]] in guardian.toml: name, sha256, role",
-        )
 
 
 def _is_loopback(host: str) -> bool:

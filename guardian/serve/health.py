@@ -5,11 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
+from guardian.serve.access import Right
 from guardian.serve.contract import Responses, says
 from guardian.serve.replies import json_reply
 from guardian.serve.site import Site
@@ -37,9 +38,14 @@ def health_routes(site: Site) -> APIRouter:
         return json_reply({"alive": True})
 
     @routes.get("/readyz", responses=_READY)
-    async def ready() -> Response:
-        """Kafka answers, the read models are caught up, and decide gives signs of life for every partition."""
+    async def ready(request: Request) -> Response:
+        """Kafka answers, the read models are caught up, and decide gives signs of life for every partition.
+
+        The reasons name addresses and topics: they are for who may read.
+        """
         reasons = site.not_ready()
+        if reasons and not site.access.allows(request, Right.READ):
+            reasons = ["a token that may read is told why"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         return json_reply({"ready": not reasons, "reasons": reasons}, status)
 

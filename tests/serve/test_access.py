@@ -22,6 +22,8 @@ from guardian.serve.faults import Refused
 from tests.brokers import settings_for
 from tests.serve.running import Running, guardian, token_entry
 
+OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+"""What needs no token: it tells of the process, never of a rollout."""
 SECRETS = {role: f"secret-of-the-{role}" for role in Role}
 TOKENS = [token_entry(f"anna-{role}", role, secret) for role, secret in SECRETS.items()]
 
@@ -54,6 +56,36 @@ def test_each_role_may_do_what_its_row_says_and_nothing_else(
     else:
         assert (answer.status_code, answer.json()["reason"]) == (403, "forbidden")
         assert f"anna-{role} is {role}" in answer.json()["message"]
+
+
+def every_route(running: Running) -> list[tuple[str, str]]:
+    """Method and path of every route that serve has: those of its own document, and those that it leaves out."""
+    with running.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    told = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    return [*told, ("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")]
+
+
+def right_of(method: str, path: str) -> Right:
+    """What a route does, by its name alone."""
+    if method in ("GET", "HEAD"):
+        return Right.READ
+    return Right.SEND if path == "/v1/events" else Right.OPERATE
+
+
+def test_no_route_is_left_open_by_mistake(closed: Running) -> None:
+    routes = every_route(closed)
+    assert {("GET", "/v1/stream/flags"), ("POST", "/v1/kill"), ("POST", "/v1/events")} <= set(routes)
+    assert {path for _, path in routes} >= OPEN
+    for method, path in routes:
+        place = path.replace("{flag}", "a")
+        with closed.client() as client:
+            answer = client.request(method, place)
+        assert (answer.status_code != 401) is (path in OPEN), (method, path)
+        for role, secret in SECRETS.items():
+            if path not in OPEN and right_of(method, path) not in RIGHTS[role]:
+                with closed.client(secret) as client:
+                    assert client.request(method, place).status_code == 403, (method, path, role)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +122,15 @@ def test_health_and_figures_need_no_token(closed: Running) -> None:
         assert client.get("/readyz").status_code == 503
 
 
+def test_why_it_is_not_ready_is_told_to_who_may_read(closed: Running) -> None:
+    for token, told in ((SECRETS[Role.VIEWER], True), (SECRETS[Role.SENDER], False), ("", False)):
+        with closed.client(token) as client:
+            answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert ("decide has given no sign of life" in answer.text) is told, answer.text
+        assert answer.json()["reasons"]
+
+
 def test_a_browser_reads_with_basic_and_writes_never_with_it(closed: Running) -> None:
     secret = base64.b64encode(b"anybody:" + SECRETS[Role.ADMIN].encode()).decode()
     with closed.client() as client:
@@ -122,14 +163,15 @@ def settings(**options: Any) -> Settings:
     return load_settings(environ={}, **options)
 
 
-def admit(access: Access, right: Right, host: str = "127.0.0.1", **headers: str) -> Actor:
+def admit(access: Access, right: Right, client: str = "127.0.0.1", /, *, version: str = "1.1", **headers: str) -> Actor:
     """Ask whether a request of this kind would be let in."""
     scope = {
         "type": "http",
         "method": "POST",
         "path": "/v1/kill",
         "raw_path": b"/v1/kill",
-        "client": (host, 50_000),
+        "http_version": version,
+        "client": (client, 50_000),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }
     return asyncio.run(access.need(right)(Request(scope)))
@@ -158,11 +200,51 @@ def test_without_tokens_other_machines_may_read_and_not_write(host: str) -> None
         ("x_real_ip", "127.0.0.1", "through a proxy"),
         ("origin", "http://127.0.0.1:8620", "from a web page"),
         ("origin", "null", "from a web page"),
+        ("sec_fetch_site", "cross-site", "from a web page"),
+        ("sec_fetch_site", "none", "from a web page"),
+        ("via", "1.1 somebody", "through a proxy"),
+        ("host", "rebound.example:8620", "under the name of another machine"),
     ],
 )
 def test_without_tokens_neither_a_proxy_nor_a_web_page_may_write(header: str, value: str, word: str) -> None:
     with pytest.raises(Refused, match=word):
         admit(Access(settings()), Right.OPERATE, **{header: value})
+
+
+def test_without_tokens_what_speaks_the_http_of_old_proxies_may_not_write() -> None:
+    """Nginx speaks 1.0 to what stands behind it, and tells nobody that it is a proxy, unless told otherwise."""
+    with pytest.raises(Refused, match="through a proxy"):
+        admit(Access(settings()), Right.OPERATE, version="1.0")
+
+
+@pytest.mark.parametrize("right", Right)
+@pytest.mark.parametrize("name", ["rebound.example", "rebound.example:8620", "localhost.example", "127.0.0.1.example"])
+def test_a_page_that_has_moved_its_name_onto_this_machine_reads_nothing_here(right: Right, name: str) -> None:
+    """A browser takes a page's own name for its own place, wherever the name points to by now."""
+    with pytest.raises(Refused, match="under the name of another machine") as refusal:
+        admit(Access(settings()), right, host=name)
+    assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "localhost:8620", "LOCALHOST", "127.0.0.1:8620", "[::1]:8620", "guardian", "a.localhost", ""]
+)
+def test_the_names_of_this_machine_are_let_in(name: str) -> None:
+    admit(Access(settings()), Right.OPERATE, host=name)
+
+
+def test_a_name_that_serve_was_told_to_listen_on_is_its_own() -> None:
+    admit(Access(settings(serve_host="guardian.shop.example")), Right.READ, host="guardian.shop.example:8620")
+
+
+def test_other_machines_may_call_it_what_they_like_and_so_may_a_proxy_for_readers() -> None:
+    admit(Access(settings()), Right.READ, "10.0.0.9", host="guardian.shop.example")
+    admit(Access(settings()), Right.READ, host="guardian.shop.example", x_forwarded_for="10.0.0.9")
+
+
+def test_with_tokens_the_name_does_not_matter() -> None:
+    access = Access(settings(tokens=[token_entry("anna", "viewer", "secret")]))
+    admit(access, Right.READ, host="rebound.example", authorization="Bearer secret")
 
 
 def test_a_web_page_of_this_machine_is_refused_by_the_running_server(http: httpx.Client) -> None:
