@@ -15,6 +15,7 @@ from guardian.errors import InternalError
 
 SNAPSHOT_FORMAT: Final = 1
 MAX_SNAPSHOT_BYTES: Final = 262_144
+"""What a rollout needs at most; decide reports one that needs more."""
 _PREFIX: Final = bytes([SNAPSHOT_FORMAT])
 
 

@@ -21,8 +21,6 @@ from guardian.errors import InternalError, TransportError
 
 CHECKPOINT_INTERVAL_MS: Final = 5_000
 CHECKPOINT_INPUTS: Final = 5_000
-MAX_SNAPSHOT_BYTES: Final = 262_144
-"""What a rollout should need at most; more is reported."""
 MAX_WRITE_BYTES: Final = 1_000_000
 """What the changelog takes."""
 _FORMAT: Final = 1

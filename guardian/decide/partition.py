@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 from guardian.core.inputs import Payload, Record, Tick
 from guardian.core.outputs import FlagState, Output, RolloutStatus
+from guardian.core.snapshot import MAX_SNAPSHOT_BYTES
 from guardian.decide import metrics
 from guardian.decide.checkpoint import (
     CHECKPOINT_INPUTS,
     CHECKPOINT_INTERVAL_MS,
-    MAX_SNAPSHOT_BYTES,
     MAX_WRITE_BYTES,
     Captured,
     Checkpoint,
