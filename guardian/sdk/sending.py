@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from guardian.core.events import HEARTBEAT_SECONDS
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
 from guardian.sdk.quiet import TELEMETRY_THREAD, quieten_aiokafka, said
@@ -52,7 +53,7 @@ class TelemetryOptions:
     deliver_within_s: float = 15.0
     backoff_s: float = 0.2
     backoff_most_s: float = 5.0
-    heartbeat_s: float = 5.0
+    heartbeat_s: float = HEARTBEAT_SECONDS
     kafka: Mapping[str, Any] | None = None
 
 
