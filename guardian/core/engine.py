@@ -10,6 +10,7 @@ from typing import Any, Final
 from guardian.core.alerts import NO_FLAG, alert_on_guardian
 from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, refusal
 from guardian.core.counting import take_cell
+from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
@@ -24,7 +25,7 @@ from guardian.core.watching import judge_arrivals, judge_event_times
 from guardian.core.words import ALL_FLAGS, Outcome, Phase, Reason
 from guardian.errors import InternalError
 
-BEAT_EVERY_MS: Final = 5_000
+BEAT_EVERY_MS: Final = round(BEAT_SECONDS * 1_000)
 STATUS_EVERY_MS: Final = 900
 """Just below a second, so that a tick that comes a little early still counts."""
 LEAP_ALERT_EVERY_MS: Final = 3_600_000
