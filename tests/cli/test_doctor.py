@@ -17,7 +17,7 @@ from guardian.cli.doctor.finding import Asking, Finding, Level
 from guardian.cli.doctor.groups import LAG_RECORDS, lag_finding, members_findings
 from guardian.cli.doctor.log import clock_finding, decide_finding, letter_text
 from guardian.cli.doctor.machine import examine_machine
-from guardian.cli.doctor.rollouts import rollout_findings
+from guardian.cli.doctor.rollouts import document_findings, rollout_findings
 from guardian.cli.main import app
 from guardian.cli.reading import Present
 from guardian.core.outputs import Alert, Evidence
@@ -30,7 +30,7 @@ from tests.cli.samples import AT_MS, flag_state, status
 from tests.cli.servers import Server, soon
 
 CHECKS = {"versions", "namespace", "broker", "topics", "groups", "lag", "decide", "clocks", "dead letters", "rollouts",
-          "alerts"}  # fmt: skip
+          "alerts", "flags"}  # fmt: skip
 
 
 def found_by(*words: str) -> list[dict[str, str]]:
@@ -190,6 +190,16 @@ def test_a_guardian_that_is_blind_now_is_a_problem_but_not_one_that_was() -> Non
     assert ("watermarks", "ok") in levels(well, replace(blind, updated_ms=AT_MS - 60_000))
     assert ("watermarks", "warning") in levels(status(lag_ms=31_000))
     assert levels(status(flag_state(phase=Phase.DRAFT), lag_ms=-1)) == [("rollouts", "ok")]
+
+
+def test_a_flag_without_the_document_that_sdks_obey_is_a_problem_but_one_that_never_had_any_is_not() -> None:
+    lost, kept = flag_state(flag="lost"), flag_state(flag="kept")
+    draft = flag_state(flag="draft", version=0, phase=Phase.DRAFT)
+    present = Present({state.flag: status(state) for state in (lost, kept, draft)}, [], 1.0)
+    (finding,) = document_findings(present, {"kept", "_beat"})
+    assert (finding.level, "no document of lost:" in finding.text) == (Level.PROBLEM, True)
+    (finding,) = document_findings(present, {"kept", "lost"})
+    assert (finding.level, "2 of 2" in finding.text) == (Level.OK, True)
 
 
 def own(trigger: str, text: str, onset_ms: int = AT_MS) -> Alert:

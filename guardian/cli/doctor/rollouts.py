@@ -10,6 +10,7 @@ from guardian.cli.reading import Present
 from guardian.core.outputs import RolloutStatus
 from guardian.core.text import duration_text
 from guardian.core.words import Phase
+from guardian.kafka.clients import read_newest
 from guardian.kafka.settings import Settings
 
 LAG_MS: Final = 30_000
@@ -17,10 +18,31 @@ _OVER: Final = (Phase.DRAFT, Phase.ARCHIVED)
 
 
 async def examine_rollouts(settings: Settings, door: Door) -> list[Finding]:
-    """Look at every status."""
+    """Look at every status, and whether what SDKs obey is there for it."""
     asking = Asking(settings)
     present = await asking.ask("rollouts", f"read {settings.topic('rollouts')}", door.present())
-    return asking.findings if present is None else rollout_findings(present)
+    # After the statuses: a flag's document is written before them.
+    flags = await asking.ask("flags", f"read {settings.topic('flags')}", read_newest(settings, "flags"))
+    if present is None or flags is None:
+        return asking.findings
+    documents = {key.decode(errors="replace") for key, _ in flags}
+    return [*rollout_findings(present), *document_findings(present, documents)]
+
+
+def document_findings(present: Present, documents: set[str]) -> list[Finding]:
+    """Return whether every rollout that has written a flag document still has one.
+
+    Args:
+        present: the statuses.
+        documents: the flags that have one.
+    """
+    known = [one.state for one in present.statuses.values() if one.state.version]
+    lost = [state.flag for state in known if state.flag not in documents]
+    if not lost:
+        return [ok("flags", f"{len(known)} of {len(known)} flags have the document that SDKs obey")]
+    text = f"no document of {', '.join(lost[:10])}: applications that start now use the default of their own code"
+    fix = "find out who deleted it; guardian kill FLAG and then guardian unkill FLAG write it anew"
+    return [Finding("flags", Level.PROBLEM, text, fix)]
 
 
 def rollout_findings(present: Present) -> list[Finding]:
