@@ -25,7 +25,9 @@ from guardian.kafka.clients import transport_error
 from guardian.kafka.settings import Settings
 
 SESSION_TIMEOUT_S: Final = 6.0
-HEARTBEAT_S: Final = 1.0
+"""The shortest that Kafka takes unless its own settings are changed; so long may a process stand still unpunished."""
+HEARTBEAT_S: Final = 0.3
+"""A member learns only from a heartbeat's answer that the group is divided anew, and everybody waits for the last."""
 FETCH_WAIT_MS: Final = 200
 """Faust asks for 1,500 ms: so long can a partition stand still that was left out of the fetch under way."""
 EMBEDDED_FETCH_WAIT_MS: Final = 20
@@ -37,8 +39,11 @@ BACKLOG: Final = 1_000
 REBALANCE_WITHIN_S: Final = 90.0
 TABLE: Final = "checkpoint"
 _LOOK_S: Final = 0.5
+_ACTIVE_S: Final = 0.05
 
 log = logging.getLogger(__name__)
+group_log = logging.getLogger("guardian.decide.group")
+"""Under a name of its own: what Faust's services say of themselves under this file's name is not shown."""
 
 
 class PortCrashed(InternalError):
@@ -224,6 +229,13 @@ class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def _wait_next_records(self, timeout: float) -> Any:
+        # With no active partition, as between a recovery's end and the flow, Faust would sleep for a second whatever
+        # becomes active meanwhile.
+        while self.flow_active and not self.should_stop and not self._get_active_partitions():
+            await self.sleep(_ACTIVE_S)
+        return await super()._wait_next_records(timeout)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm compares time of day with a monotonic clock, and cries wolf; the loop has its own."""
 
@@ -264,6 +276,10 @@ class _App(faust.App):
 
     def _new_transport(self) -> TransportT:
         return _Transport(self.conf.broker_consumer, self)
+
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        group_log.info("the group divides its partitions anew: nothing is folded until they are settled")
+        await super()._on_partitions_revoked(revoked)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._assigned_count = self.rebalancing_count

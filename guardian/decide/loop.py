@@ -26,7 +26,7 @@ from guardian.decide.metrics import RESTARTS, REWINDS
 from guardian.decide.partition import Owned, Restore
 from guardian.decide.port import Delivered, Port, Settled
 from guardian.decide.publish import Publisher
-from guardian.decide.ticks import write_ticks
+from guardian.decide.ticks import write_tick, write_ticks
 from guardian.decide.watch import FlagWatch
 from guardian.errors import TransportError
 from guardian.kafka.admin import create_topics, describe_topics
@@ -34,7 +34,8 @@ from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
 from guardian.spec.load import parse_spec
 
-BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0)
+"""The last is how long a Kafka that has come back may wait for us; one that is away is asked at no cost."""
 MAX_CRASHES: Final = 4
 """Attempts in a row that Faust ended without one record folded; after that it is not going to heal."""
 TOPICS_NEEDED: Final = ("inputs", "flags", "rollbacks", "rollouts", "alerts", "decisions")
@@ -133,6 +134,7 @@ class Stage:
         self.folded = 0
         self._settings = settings
         self._restore = restore
+        self._process = f"{socket.gethostname()}-{os.getpid()}"
         self._port = port(settings)
         self._publisher = Publisher(settings)
         self._owned: dict[int, Owned] = {}
@@ -160,12 +162,11 @@ class Stage:
             await self._publisher.stop()
 
     def _duties(self) -> list[Coroutine[Any, Any, Any]]:
-        process = f"{socket.gethostname()}-{os.getpid()}"
         watch = FlagWatch(self._settings, self._publisher, self._owner_of, self._asserted)
         return [
             self._read(),
             self._keep(),
-            write_ticks(self._publisher, process, lambda: tuple(self._owned), self._landed),
+            write_ticks(self._publisher, self._process, lambda: tuple(self._owned), self._landed),
             watch.follow(),
             watch.check(),
             _wait_for(self._publisher.failure),
@@ -194,7 +195,8 @@ class Stage:
         self._settled = True
         for partition in set(self._owned) - partitions:
             await self._owned.pop(partition).close()
-        for partition in sorted(partitions - set(self._owned)):
+        taken_over = sorted(partitions - set(self._owned))
+        for partition in taken_over:
             saved = recover(partition, self._port.saved(partition))
             self._owned[partition] = Owned(partition, saved, self._restore, self._port, self._publisher)
         # One that stayed ours keeps its state: it is a function of the log, whoever else had it meanwhile.
@@ -203,6 +205,9 @@ class Stage:
         log.info("partitions and where they go on: %s", places)
         if places:
             await self._port.rewind(places)
+        # Nobody has told these the time since their owner died: at once rather than at their next turn.
+        for partition in taken_over:
+            write_tick(self._publisher, self._process, partition, self._landed)
 
     async def _keep(self) -> None:
         """Start checkpoints, and notice when nothing moves although it should."""

@@ -15,6 +15,23 @@ from guardian.wire.outputs import Message
 TICK_SECONDS: Final = 1.0
 
 
+def write_tick(publisher: Publisher, process: str, partition: int, landed: Callable[[int, int], None]) -> Acked:
+    """Write one tick.
+
+    Args:
+        publisher: what writes.
+        process: the name of this process; shown.
+        partition: of guardian.inputs.
+        landed: told partition and offset when it is acked.
+
+    Returns:
+        done when it is acked.
+    """
+    acked = publisher.write(Message("inputs", b"", encode_payload(Tick(process)), [], partition), partition)
+    acked.add_done_callback(partial(_tell, partition, landed))
+    return acked
+
+
 async def write_ticks(
     publisher: Publisher, process: str, owned: Callable[[], Iterable[int]], landed: Callable[[int, int], None]
 ) -> None:
@@ -26,7 +43,6 @@ async def write_ticks(
         owned: the partitions at this moment.
         landed: told partition and offset of each tick that is acked.
     """
-    value = encode_payload(Tick(process))
     under_way: dict[int, Acked] = {}
     clock = asyncio.get_running_loop().time
     due = clock()
@@ -36,9 +52,7 @@ async def write_ticks(
             last = under_way.get(partition) if partition is not None else None
             # While the broker is slow or away, ticks do not pile up.
             if partition is not None and (last is None or last.done()):
-                acked = publisher.write(Message("inputs", b"", value, [], partition), partition)
-                acked.add_done_callback(partial(_tell, partition, landed))
-                under_way[partition] = acked
+                under_way[partition] = write_tick(publisher, process, partition, landed)
             due = max(due + TICK_SECONDS / max(1, len(partitions)), clock())
             await asyncio.sleep(due - clock())
 

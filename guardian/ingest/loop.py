@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["telemetry", "commands"]
 
-BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0)
+"""The last is how long a Kafka that has come back may wait for us; one that is away is asked at no cost."""
 HEALTHY_S: Final = 10.0
 """A life that lasted longer than this begins the back-off anew."""
 FETCH_BYTES: Final = 1_048_576
