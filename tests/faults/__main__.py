@@ -24,7 +24,13 @@ NOTE = """\
 lost and doubled: every event on telemetry and migrations against the totals on rollouts, and every command against
 its answers on decisions; the topics are read whole, the producers are not asked.
 to resume: the longest time from a fault on, or later in its wake, in which the slowest partition of the stage applied
-nothing new (ingest: new ranges in the log; decide: its statuses, which come once a second)."""
+nothing new (ingest: new ranges in the log; decide: its statuses, which come once a second). It counts from the fault:
+what the harness takes to mend it is in it (another process is started 0.1 to 2 s after a kill, and Python has to start;
+a process is frozen for 7.5 to 11 s; Kafka is started again after up to 5 s).
+of one alone, after the last of several: one fault in four strikes before the work has gone on after the one before.
+Then the pause is that of both, and the worst counts it from the first; here it counts from the last that struck.
+Kafka away: for how long of the pause Kafka took no events from the load either; its start and the election of its
+leaders, none of it guardian's."""
 
 
 def main() -> int:
@@ -70,7 +76,7 @@ async def _play(fault: Fault, given: argparse.Namespace, folder: Path, rounds: l
 
             each = await Player(broker, place, f"{given.seed}/{fault.name}/{number}", say).play(fault, number)
             rounds.append(each)
-            pauses = ", ".join(f"{pause_s:.1f}" for pause_s in each.pauses_s)
+            pauses = ", ".join(f"{resumed.pause.seconds:.1f}" for resumed in each.resumed)
             verdict = each.verdict
             say(
                 f"{'good' if verdict.good else 'BAD'}: {verdict.events:,} events, lost {verdict.lost}, doubled "

@@ -47,6 +47,11 @@ class Fleet:
         self.running.append(process)
         self._logs[process.pid] = path
 
+    @property
+    def logs(self) -> list[Path]:
+        """What every process has printed, those that ended too."""
+        return sorted(self._logs.values())
+
     def is_up(self, process: subprocess.Popen[bytes]) -> bool:
         """Return whether a process has come so far that it says so; before that Python itself ends at SIGTERM."""
         return b"role=" in self._logs[process.pid].read_bytes()

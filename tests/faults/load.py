@@ -55,6 +55,8 @@ class Load:
     def __init__(self, settings: Settings, chance: random.Random, rate: int) -> None:
         self.failed = 0
         """Sends that Kafka did not confirm; they may have arrived."""
+        self.confirmed: list[float] = []
+        """When Kafka had taken events for every source partition, in seconds since the epoch."""
         self._settings, self._chance = settings, chance
         self._size = max(1, int(rate * CYCLE_S / settings.source_partitions))
         self._numbers = itertools.count(1)
@@ -97,6 +99,7 @@ class Load:
             for result in await asyncio.gather(*sends, return_exceptions=True):
                 if isinstance(result, BaseException):
                     raise result
+            self.confirmed.append(time.time())
             due_s = max(due_s + CYCLE_S, time.monotonic())
             await self._pause(due_s - time.monotonic())
 

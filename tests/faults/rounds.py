@@ -16,6 +16,7 @@ from tests.eventually import eventually
 from tests.faults.fleet import Fleet
 from tests.faults.judge import Sent, Verdict, answered, counted, judge, read_sent
 from tests.faults.load import FLAGS, Load
+from tests.faults.resuming import Resumed, resumptions
 from tests.faults.strikes import ROLES, Fault, Scene
 from tests.faults.watch import Watch
 
@@ -35,14 +36,14 @@ class Round:
         fault: its name.
         number: from 1.
         verdict: lost, doubled, problems.
-        pauses_s: for each fault that struck: how long the slowest partition stood still.
+        resumed: how the work went on after each fault that struck.
         took_s: how long it all took.
     """
 
     fault: str
     number: int
     verdict: Verdict = field(default_factory=Verdict)
-    pauses_s: list[float] = field(default_factory=list)
+    resumed: list[Resumed] = field(default_factory=list)
     took_s: float = 0.0
 
 
@@ -105,13 +106,10 @@ class Player:
             self._loading = asyncio.create_task(self._load.run())
             await self._resumed(watch, ROLES, time.time())
             await self._strike(fault, watch)
-            ended_s = time.time()
-            played.pauses_s = [
-                max(watch.pause_s(role, strike.at_s, before) for role in strike.roles)
-                for strike, before in zip(
-                    self._scene.struck, [strike.at_s for strike in self._scene.struck[1:]] + [ended_s], strict=True
-                )
-            ]
+            played.resumed = resumptions(self._scene.struck, watch.pause, self._load.confirmed, time.time())
+            for strike, resumed in zip(self._scene.struck, played.resumed, strict=True):
+                logs = [log for role in strike.roles for log in self._scene.fleets[role].logs]
+                self._say(f"{strike.what}: {resumed.told(logs)}")
             sent = await self._drained(watch)
             await asyncio.gather(*self._scene.ends, *(fleet.end() for fleet in self._scene.fleets.values()))
         # Read after the processes have ended: what they write in their last moments counts too.

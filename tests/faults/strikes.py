@@ -33,6 +33,11 @@ class Strike(NamedTuple):
     roles: tuple[str, ...]
     at_s: float
 
+    @property
+    def is_of_broker(self) -> bool:
+        """Whether Kafka itself is away after it."""
+        return self.roles == ROLES
+
 
 @dataclass
 class Scene:

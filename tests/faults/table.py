@@ -7,7 +7,10 @@ from statistics import median
 
 from tests.faults.rounds import Round
 
-HEAD = ("fault", "rounds", "faults", "events", "lost", "doubled", "to resume: median", "worst")
+HEAD = (
+    "fault", "rounds", "faults", "events", "lost", "doubled",
+    "to resume: median", "worst", "of one alone", "after the last of several", "Kafka away",
+)  # fmt: skip
 
 
 def table(rounds: Sequence[Round]) -> str:
@@ -29,15 +32,23 @@ def _pad(text: str, width: int, at: int) -> str:
 
 
 def _row(name: str, rounds: Sequence[Round]) -> tuple[str, ...]:
-    pauses_s = [pause_s for each in rounds for pause_s in each.pauses_s]
+    resumed = [one for each in rounds for one in each.resumed]
+    pauses_s = [one.pause.seconds for one in resumed]
     verdicts = [each.verdict for each in rounds]
     return (
         name,
         str(len(rounds)),
-        str(len(pauses_s)),
+        str(len(resumed)),
         f"{sum(verdict.events for verdict in verdicts):,}",
         f"{sum(verdict.lost for verdict in verdicts):,}",
         f"{sum(verdict.doubled for verdict in verdicts):,}",
         f"{median(pauses_s):.1f} s" if pauses_s else "-",
-        f"{max(pauses_s):.1f} s" if pauses_s else "-",
+        _worst(pauses_s),
+        _worst([one.pause.seconds for one in resumed if one.alone]),
+        _worst([one.after_last_s for one in resumed if not one.alone]),
+        _worst([one.kafka_away_s for one in resumed if one.kafka_away_s]),
     )
+
+
+def _worst(seconds: Sequence[float]) -> str:
+    return f"{max(seconds):.1f} s" if seconds else "-"

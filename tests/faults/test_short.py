@@ -24,7 +24,7 @@ def test_killed_frozen_and_replaced_under_load_both_stages_count_everything_once
     assert played.verdict.problems == []
     assert played.verdict.good
     assert played.verdict.events > 1_000
-    assert len(played.pauses_s) == len(SHORT.acts)
+    assert len(played.resumed) == len(SHORT.acts)
 
 
 def print_line(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +26,35 @@ class Lane(NamedTuple):
 
     role: str
     place: str
+
+
+class Pause(NamedTuple):
+    """A time without anything new.
+
+    Args:
+        began_s, ended_s: seconds since the epoch.
+    """
+
+    began_s: float
+    ended_s: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.ended_s - self.began_s
+
+
+def longest_pause(moments: Sequence[float], from_s: float, to_s: float) -> Pause:
+    """Return the longest time between two moments.
+
+    Args:
+        moments: seconds since the epoch, rising.
+        from_s: a pause counts from here at the earliest.
+        to_s: a pause that begins before counts to its end.
+    """
+    later = [from_s, *moments[bisect_left(moments, from_s) :]]
+    pauses = [Pause(begin, after) for begin, after in pairwise(later) if begin <= to_s]
+    return max(pauses, key=lambda pause: pause.seconds, default=Pause(from_s, from_s))
 
 
 class Watch:
@@ -62,21 +92,16 @@ class Watch:
         """Return whether every lane of a role has applied something since."""
         return all(self.moments[lane][-1:] > [since_s] for lane in self.lanes if lane.role == role)
 
-    def pause_s(self, role: str, from_s: float, to_s: float) -> float:
+    def pause(self, role: str, from_s: float, to_s: float) -> Pause:
         """Return the longest time without anything new in a lane of a role.
 
         Args:
             role: whose lanes.
-            from_s: when the fault struck; a pause counts from here at the earliest.
-            to_s: when the next one struck; a pause that begins before counts to its end.
+            from_s: when the fault struck.
+            to_s: when the next one struck.
         """
-        longest_s = 0.0
-        for lane in self.lanes:
-            if lane.role == role:
-                moments = self.moments[lane]
-                later = [from_s, *moments[bisect_left(moments, from_s) :]]
-                longest_s = max([longest_s, *(after - begin for begin, after in pairwise(later) if begin <= to_s)])
-        return longest_s
+        pauses = (longest_pause(self.moments[lane], from_s, to_s) for lane in self.lanes if lane.role == role)
+        return max(pauses, key=lambda pause: pause.seconds)
 
     async def _follow(self) -> None:
         while True:
