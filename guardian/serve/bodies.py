@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final, TypeVar
 
 import msgspec
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from guardian.serve.faults import Refused
 
@@ -36,12 +39,46 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     force: bool = False
 
 
-async def read_body(request: Request, at_most: int) -> bytes:
+class Room:
+    """What all large bodies together may hold in memory; who comes when it is full is asked to come again.
+
+    Args:
+        at_most: bytes.
+    """
+
+    def __init__(self, at_most: int) -> None:
+        self._left = at_most
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[int], None]]:
+        """Give a body its place: a function that takes so many bytes of the room, until the block ends.
+
+        It raises Refused when the room is full.
+        """
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if size > self._left:
+                message = "as many bodies as fit into memory are being read"
+                headers = {"Retry-After": "1"}
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", message, "send it again soon", headers=headers)
+            held += size
+            self._left -= size
+
+        try:
+            yield take
+        finally:
+            self._left += held
+
+
+async def read_body(request: Request, at_most: int, take: Callable[[int], None] | None = None) -> bytes:
     """Return the whole body.
 
     Args:
         request: not read yet.
         at_most: bytes.
+        take: told of every part that comes; may refuse it. None for nobody.
 
     Raises:
         Refused: it is larger, compressed, or does not come.
@@ -62,7 +99,12 @@ async def read_body(request: Request, at_most: int) -> bytes:
                 size += len(part)
                 if size > at_most:
                     raise _too_large(at_most)
+                if take is not None:
+                    take(len(part))
                 parts.append(part)
+    except ClientDisconnect:
+        # Nobody hears the answer; but it is no fault of ours, and not one for the log.
+        raise Refused(HTTPStatus.BAD_REQUEST, "incomplete", "the client hung up within the body") from None
     except TimeoutError:
         raise Refused(
             HTTPStatus.REQUEST_TIMEOUT, "timeout", f"the body did not come within {READ_WITHIN_S:.0f} s"

@@ -231,9 +231,10 @@ def _events(routes: APIRouter, site: Site) -> None:
         An object, an array, or JSON Lines. A request that a flag served, with its time in Unix seconds:
         `{"ts": 1763700000.5, "flag": "new-pricing", "variant": "on", "outcome": "ok", "latency_ms": 12.7}`
         """
-        body = await read_body(request, site.settings.serve_body_bytes)
-        async with site.turns:
-            events = split_events(body, media_type(request))
-            found = await take_events(events, site.settings, site.writer, site.board)
+        with site.room.place() as take:
+            body = await read_body(request, site.settings.serve_body_bytes, take)
+            async with site.turns:
+                events = split_events(body, media_type(request))
+                found = await take_events(events, site.settings, site.writer, site.board)
         nothing = found["refused_count"] and not found["accepted"]
         return json_reply(found, HTTPStatus.UNPROCESSABLE_ENTITY if nothing else HTTPStatus.ACCEPTED)

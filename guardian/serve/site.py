@@ -12,6 +12,7 @@ from guardian.serve import metrics
 from guardian.serve.access import Access
 from guardian.serve.asking import Desk
 from guardian.serve.board import Board
+from guardian.serve.bodies import Room
 from guardian.serve.following import Follower
 from guardian.serve.streams import Hub
 from guardian.serve.writing import Writer
@@ -21,6 +22,8 @@ READY_LAG_RECORDS: Final = 5_000
 """Read models further behind than this are not what stands now."""
 BODIES_AT_ONCE: Final = 4
 """Bodies that are taken apart at a time: a list of many tiny values needs forty times its size."""
+BODIES_HELD: Final = 16
+"""So many of the largest bodies have room in memory at a time, being read or waiting for their turn."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Site:
         writer: the way to Kafka.
         follower: fills the read models.
         turns: limits the bodies that are taken apart at a time.
+        room: limits what the bodies with events hold together.
     """
 
     settings: Settings
@@ -46,6 +50,7 @@ class Site:
     writer: Writer
     follower: Follower
     turns: asyncio.Semaphore
+    room: Room
 
     def not_ready(self) -> list[str]:
         """Return why serve is not ready, as sentences; empty when it is."""
@@ -80,4 +85,5 @@ def build_site(settings: Settings) -> Site:
     board = Board(hub, desk.on_decision)
     follower = Follower(settings, board)
     turns = asyncio.Semaphore(BODIES_AT_ONCE)
-    return Site(settings, Access(settings), board, hub, desk, writer, follower, turns)
+    room = Room(BODIES_HELD * settings.serve_body_bytes)
+    return Site(settings, Access(settings), board, hub, desk, writer, follower, turns, room)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import msgspec
 import pytest
 
+from guardian.kafka.embedded import EmbeddedBroker
 from guardian.serve.faults import Refused
 from guardian.serve.taking import split_events
+from tests.brokers import settings_for
 from tests.serve.raw import peer
-from tests.serve.running import Running
+from tests.serve.running import Running, guardian
 
 HOST = "Host: localhost"
 
@@ -73,3 +76,41 @@ def test_two_million_tiny_events_cost_little_more_than_being_read() -> None:
 
     decoder = msgspec.json.Decoder(list[msgspec.Raw])
     assert min(took_s(refused) for _ in range(3)) < 3 * min(took_s(lambda: decoder.decode(body)) for _ in range(3))
+
+
+def test_bodies_that_come_slowly_fill_a_bounded_room_and_leave_it_when_they_go(embedded: EmbeddedBroker) -> None:
+    settings = settings_for(embedded, "slow", serve_body_bytes=65_536)
+    event = {"ts": time.time(), "flag": "a", "variant": "on", "outcome": "ok"}
+    with guardian(settings, roles=False) as running, running.client() as client:
+        running.until(lambda: client.post("/v1/events", json=event).status_code == 202)
+
+        def is_full() -> bool:
+            answer = client.post("/v1/events", json=[event] * 600)
+            assert answer.status_code in (202, 503)
+            return answer.status_code == 503 and answer.json()["reason"] == "busy" and "retry-after" in answer.headers
+
+        with ExitStack() as stack:
+
+            def one_more_fills_it() -> bool:
+                slow = stack.enter_context(peer(running.url))
+                slow.say("POST /v1/events HTTP/1.1", HOST, "Content-Length: 65536", "")
+                slow.pour(b" " * 60_000)
+                return is_full()
+
+            running.until(one_more_fills_it)
+            # An operator is not kept waiting by senders.
+            assert client.post("/v1/rollouts/a/kill", json={"wait_ms": 0}).status_code == 202
+        running.until(lambda: not is_full())
+
+
+def test_who_hangs_up_within_a_body_is_no_fault_of_guardians_own(
+    house: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with house.client() as client:
+        before = client.get("/metrics").text.count('code="500"')
+        with peer(house.url) as fickle:
+            fickle.say("POST /v1/events HTTP/1.1", HOST, "Content-Length: 1000", "", "{")
+        counted = 'guardian_serve_requests_total{code="400",method="POST",route="/v1/events"}'
+        house.until(lambda: counted in client.get("/metrics").text)
+        assert client.get("/metrics").text.count('code="500"') == before
+    assert "Traceback" not in caplog.text
