@@ -130,6 +130,7 @@ class Board:
     def _take_alert(self, record: ConsumerRecord) -> None:
         if record.value is None:
             self.alerts.pop(_text(record.key), None)
+            self._hub.changed(Stream.ALERTS)
             return
         alert = decode_alert(record.value)
         self.alerts.pop(alert.id, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Any, Final, Protocol, TypeVar
@@ -123,28 +123,33 @@ def _streams(routes: APIRouter, site: Site) -> None:
         200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     }
 
-    def follow(stream: Stream, last_id: str, state: list[Any]) -> Response:
+    def follow(stream: Stream, last_id: str, state: Callable[[], list[Any]] = list) -> Response:
         return EventStream(site.hub, stream, site.hub.join(stream, last_id, state))
+
+    def flags() -> list[Any]:
+        return [{"flag": flag, "document": document} for flag, document in site.board.documents.items()]
+
+    def alerts() -> list[Any]:
+        return [alert for alert in site.board.alerts.values() if alert.active]
 
     @routes.get("/stream/flags", tags=["streams"], responses=answer, response_class=Response)
     async def stream_flags(last_event_id: LastId = "") -> Response:
         """Every flag's document as it stands, then each change as it comes."""
         _whole(site)
-        now = [{"flag": flag, "document": document} for flag, document in site.board.documents.items()]
-        return follow(Stream.FLAGS, last_event_id, now)
+        return follow(Stream.FLAGS, last_event_id, flags)
 
     @routes.get("/stream/alerts", tags=["streams"], responses=answer, response_class=Response)
     async def stream_alerts(last_event_id: LastId = "") -> Response:
         """The active alerts, then each that is raised or resolved."""
         _whole(site)
-        return follow(Stream.ALERTS, last_event_id, [alert for alert in site.board.alerts.values() if alert.active])
+        return follow(Stream.ALERTS, last_event_id, alerts)
 
     @routes.get("/stream/decisions", tags=["streams"], responses=answer, response_class=Response)
     async def stream_decisions(last_event_id: LastId = "") -> Response:
         """Each decision from now on."""
-        return follow(Stream.DECISIONS, last_event_id, [])
+        return follow(Stream.DECISIONS, last_event_id)
 
     @routes.get("/stream/rollbacks", tags=["streams"], responses=answer, response_class=Response)
     async def stream_rollbacks(last_event_id: LastId = "") -> Response:
         """Each protective action from now on."""
-        return follow(Stream.ROLLBACKS, last_event_id, [])
+        return follow(Stream.ROLLBACKS, last_event_id)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -136,6 +137,7 @@ class Hub:
         self._numbers = dict.fromkeys(Stream, 0)
         self._clients: dict[Stream, set[Client]] = {stream: set() for stream in Stream}
         self._closed = False
+        self._stands: dict[Stream, tuple[int, list[bytes]]] = {}
         for stream in Stream:
             metrics.CLIENTS.labels(stream).set(0)
             metrics.DROPPED.labels(stream)
@@ -154,13 +156,17 @@ class Hub:
         for client in self._clients[stream]:
             client.give(event.data)
 
-    def join(self, stream: Stream, last_id: str, state: list[Any]) -> Client:
+    def changed(self, stream: Stream) -> None:
+        """Note that what stands has changed although there is no event to tell."""
+        self._stands.pop(stream, None)
+
+    def join(self, stream: Stream, last_id: str = "", state: Callable[[], list[Any]] = list) -> Client:
         """Return a new client.
 
         Args:
             stream: what it follows.
             last_id: the id of the last event that it saw, empty for none.
-            state: what stands now, for a client that cannot be told what it missed.
+            state: says what stands now, for a client that cannot be told what it missed; nothing unless said.
 
         Raises:
             Refused: there are too many clients.
@@ -185,7 +191,7 @@ class Hub:
             for client in clients:
                 client.finish(End.CLOSED)
 
-    def _first(self, stream: Stream, last_id: str, state: list[Any]) -> list[bytes]:
+    def _first(self, stream: Stream, last_id: str, state: Callable[[], list[Any]]) -> list[bytes]:
         """What the client missed; or, when that cannot be told any more, a word about it and what stands now."""
         run, _, text = last_id.partition("-")
         kept = self._kept[stream]
@@ -197,7 +203,17 @@ class Hub:
         if last_id:
             missed = {"reason": "what was missed is not kept any more: read the whole anew"}
             first.append(b"event: reset\ndata: %s\n\n" % json_bytes(missed))
-        return first + [self._event(stream, self._numbers[stream], value) for value in state]
+        return first + self._standing(stream, state)
+
+    def _standing(self, stream: Stream, state: Callable[[], list[Any]]) -> list[bytes]:
+        """What stands now, written once for all who come before the next event: a crowd of clients must not hold as
+        many copies of ten thousand flags."""
+        number, events = self._stands.get(stream, (-1, []))
+        if number != self._numbers[stream]:
+            number = self._numbers[stream]
+            events = [self._event(stream, number, value) for value in state()]
+            self._stands[stream] = number, events
+        return events
 
     def _event(self, stream: Stream, number: int, value: Any) -> bytes:
         # JSON in one line: its line breaks are escaped, so nothing in it can end the event.

@@ -82,7 +82,7 @@ def test_the_past_is_told_to_nobody_as_news_but_every_decision_to_the_desk() -> 
     told: list[Decision] = []
     hub = Hub()
     models = Board(hub, told.append)
-    client = hub.join(Stream.DECISIONS, "", [])
+    client = hub.join(Stream.DECISIONS)
     models.take("decisions", record(decision(text="old")))
     models.live = True
     models.take("decisions", record(decision(text="new")))

@@ -93,7 +93,7 @@ class Peer:
 
 
 def follow(hub: Hub, peer: Peer) -> asyncio.Task[None]:
-    response = EventStream(hub, Stream.DECISIONS, hub.join(Stream.DECISIONS, "", []))
+    response = EventStream(hub, Stream.DECISIONS, hub.join(Stream.DECISIONS))
     return asyncio.create_task(response({"type": "http"}, peer.receive, peer.send))
 
 
@@ -139,7 +139,7 @@ def test_the_end_of_guardian_ends_every_stream_with_a_word() -> None:
         await asyncio.wait_for(following, 10)
         assert b'"guardian ends"' in peer.text
         with pytest.raises(Refused, match="guardian ends"):
-            hub.join(Stream.FLAGS, "", [])
+            hub.join(Stream.FLAGS)
 
     asyncio.run(scene())
 
@@ -147,7 +147,7 @@ def test_the_end_of_guardian_ends_every_stream_with_a_word() -> None:
 def test_a_quiet_stream_shows_that_it_lives() -> None:
     async def scene() -> None:
         hub, peer = Hub(), Peer()
-        response = EventStream(hub, Stream.FLAGS, hub.join(Stream.FLAGS, "", []), keep_alive_s=0.01)
+        response = EventStream(hub, Stream.FLAGS, hub.join(Stream.FLAGS), keep_alive_s=0.01)
         following = asyncio.create_task(response({"type": "http"}, peer.receive, peer.send))
         await eventually(lambda: peer.text.count(b": still here\n\n") > 2)
         peer.hung_up.set()
@@ -160,13 +160,13 @@ def test_what_is_kept_for_those_who_come_back_is_bounded() -> None:
     hub = Hub()
     for number in range(KEPT_EVENTS + 1):
         hub.publish(Stream.ALERTS, number)
-    first = asyncio.run(_next(hub.join(Stream.ALERTS, "", ["state"])))
+    first = asyncio.run(_next(hub.join(Stream.ALERTS, "", lambda: ["state"])))
     place = first.split(b"\n")[0].removeprefix(b"id: ").decode()
     run = place.partition("-")[0]
-    assert asyncio.run(_next(hub.join(Stream.ALERTS, f"{run}-1", []))).startswith(b"id: ")
+    assert asyncio.run(_next(hub.join(Stream.ALERTS, f"{run}-1"))).startswith(b"id: ")
     for lost in (f"{run}-0", f"{run}-{KEPT_EVENTS + 2}", f"{run}-x", f"{run}-", "-", f"{run}-{'9' * 50}"):
-        assert asyncio.run(_next(hub.join(Stream.ALERTS, lost, []))).startswith(b"event: reset")
-    assert asyncio.run(_next(hub.join(Stream.ALERTS, place, []))) == b""
+        assert asyncio.run(_next(hub.join(Stream.ALERTS, lost))).startswith(b"event: reset")
+    assert asyncio.run(_next(hub.join(Stream.ALERTS, place))) == b""
 
 
 async def _next(client: Client) -> bytes:
@@ -177,16 +177,16 @@ async def _next(client: Client) -> bytes:
 
 def test_clients_are_bounded_and_one_that_leaves_makes_room() -> None:
     hub = Hub()
-    clients = [hub.join(Stream.FLAGS, "", []) for _ in range(MAX_CLIENTS)]
+    clients = [hub.join(Stream.FLAGS) for _ in range(MAX_CLIENTS)]
     with pytest.raises(Refused, match="clients follow streams already"):
-        hub.join(Stream.ALERTS, "", [])
+        hub.join(Stream.ALERTS)
     hub.leave(Stream.FLAGS, clients[0])
-    assert hub.join(Stream.ALERTS, "", []).end is None
+    assert hub.join(Stream.ALERTS).end is None
 
 
 def test_a_text_with_line_breaks_stays_one_event() -> None:
     hub = Hub()
-    client = hub.join(Stream.ALERTS, "", [])
+    client = hub.join(Stream.ALERTS)
     hub.publish(Stream.ALERTS, {"text": "one\n\ndata: two\r\nevent: three"})
     event = asyncio.run(_next(client))
     assert event.count(b"\n") == 4
@@ -194,3 +194,19 @@ def test_a_text_with_line_breaks_stays_one_event() -> None:
     client.finish(End.GONE)
     client.give(b"more")
     assert asyncio.run(client.next(0.01)) == b""
+
+
+def test_what_stands_now_is_written_once_for_a_crowd_and_anew_after_the_next_event() -> None:
+    hub, asked = Hub(), list[int]()
+
+    def state() -> list[int]:
+        asked.append(1)
+        return [7]
+
+    first, second = (asyncio.run(_next(hub.join(Stream.FLAGS, "", state))) for _ in range(2))
+    assert first is second
+    hub.publish(Stream.FLAGS, 8)
+    assert asyncio.run(_next(hub.join(Stream.FLAGS, "", state))) != first
+    hub.changed(Stream.FLAGS)
+    hub.join(Stream.FLAGS, "", state)
+    assert len(asked) == 3
