@@ -11,7 +11,7 @@ from rich.markup import escape
 from guardian.cli.door import Answers
 from guardian.cli.options import NO_REASON, OrderOptions
 from guardian.cli.reading import finish
-from guardian.cli.screen import answers, notes, print_json
+from guardian.cli.screen import answers, notes, one_line, print_json
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
 from guardian.core.text import serving_text
@@ -93,7 +93,7 @@ def decision_line(decision: Decision) -> str:
     else:
         word = "[bold red]refused[/]"
     text = f": {escape(decision.text)}" if decision.text else ""
-    return f"[bold]{escape(decision.flag)}[/] {word} {decision.reason}{text}{escape(_stand(decision))}"
+    return one_line(f"[bold]{escape(decision.flag)}[/] {word} {decision.reason}{text}{escape(_stand(decision))}")
 
 
 def _stand(decision: Decision) -> str:

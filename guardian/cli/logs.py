@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from guardian.cli.screen import one_line, several_lines
+
 _FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s %(message)s"
 _NOISY: Final = ("aiokafka", "kafka", "faust", "mode", "asyncio", "openfeature", "uvicorn", "httpx")
 """Libraries whose every connection is news to them."""
@@ -21,14 +23,21 @@ services tells of its own life under the name of the file that its class stands 
 
 
 class _OneLine(logging.Formatter):
-    """UTC, and line ends written as `\\n`, so that one event stays one line unless it carries a traceback."""
+    """UTC, and line ends written as `\\n`, so that one event stays one line unless it carries a traceback.
+
+    Nor does a text from elsewhere steer the terminal that shows the log.
+    """
 
     converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        record.message = record.message.replace("\n", "\\n")
+        record.message = one_line(record.message)
         return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback if there is one."""
+        return several_lines(super().format(record))
 
 
 class Sparing(logging.Filter):

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.markup import escape
 
 from guardian.cli.door import Said, Topic
+from guardian.cli.screen import one_line
 from guardian.cli.views import decision_moved, time_text
 from guardian.core.events import BEAT_KEY
 from guardian.core.outputs import Alert, Decision, Rollback
@@ -140,4 +141,4 @@ def _rollback_line(rollback: Rollback, document: dict[str, Any]) -> Line:
 
 def line_markup(line: Line) -> str:
     """Return a line with its time and its flag in front."""
-    return f"[dim]{time_text(line.at_ms)}[/] [bold]{escape(line.flag)}[/] {line.markup}"
+    return one_line(f"[dim]{time_text(line.at_ms)}[/] [bold]{escape(line.flag)}[/] {line.markup}")

@@ -1,17 +1,43 @@
-"""What a command prints: answers to stdout, everything else to stderr, and never a broken JSON line."""
+"""What a command prints: answers to stdout, everything else to stderr, and never a broken JSON line.
+
+Reasons, names of services and much else were written by others: no character of theirs may steer a terminal.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 _WIDE = 130
 _PIPE_WIDTH = 200
 """Columns when nobody watches: a table in a pipe must not be cut at 80."""
+
+
+def one_line(text: str) -> str:
+    """Return a text with everything that is not shown made visible: escapes, line ends, turns of the direction."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def several_lines(text: str) -> str:
+    """Return the same, with its line ends left alone."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+class TamedConsole(Console):
+    """Rich's console, whose colours are its own alone: what a text brings along is shown, not obeyed."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Give the segments of something, tamed; what rich itself says to the terminal is in segments of its own."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else several_lines(text), style, control)
 
 
 def answers() -> Console:
@@ -59,5 +85,5 @@ def print_json(value: Any) -> None:
 
 def _console(*, stderr: bool) -> Console:
     """A console made when it is needed, so that a redirected stdout is the one written to."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    console = TamedConsole(stderr=stderr, highlight=False)
+    return console if console.is_terminal else TamedConsole(stderr=stderr, highlight=False, width=_PIPE_WIDTH)

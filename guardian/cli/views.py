@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from guardian.cli.screen import one_line
 from guardian.core.outputs import Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import (
@@ -98,7 +99,7 @@ def why_text(status: RolloutStatus) -> Text:
     """Return reason and text in one line."""
     text = Text(str(status.reason), style=_OUTCOME_COLOURS.get(status.outcome, ""))
     if status.text:
-        text.append(f": {status.text}", style="default")
+        text.append(f": {one_line(status.text)}", style="default")
     return text
 
 
