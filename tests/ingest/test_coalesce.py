@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import MAX_CELLS_PER_FLAG, MAX_SIGNATURES, OTHER, Batch, Bucket, Cell, Source
-from guardian.ingest.cells import merge
+from guardian.ingest.cells import MAX_METRICS, merge
 from guardian.ingest.coalesce import MAX_UNKNOWN_FLAGS, Bounds, Coalescer
 from guardian.ingest.known import Arms, Rollouts
 from guardian.ingest.ranges import RECORD_BYTES, Closed
@@ -201,6 +201,24 @@ def _only(batches: dict[int, Batch]) -> Cell:
     return cell
 
 
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"ts": -1.0}, "bad_value"),
+        ({"ts": NOW_MS}, "time_in_milliseconds"),
+        ({"ts": NOW_MS / 1000 + 61}, "time_in_future"),
+        ({"latency_ms": -1}, "bad_value"),
+        ({"pad": "x" * 70_000}, "too_large"),
+    ],
+)
+def test_one_bad_request_among_good_ones_is_a_dead_letter_by_itself(bad: dict[str, Any], reason: str) -> None:
+    folder = coalescer()
+    folder.fold(records([request(), request(**bad), request()]))
+    closed, batches = close(folder)
+    assert [letter.reason for letter in closed.dead] == [reason]
+    assert [bucket.n for bucket in _only(batches).buckets] == [2]
+
+
 def test_a_flag_has_at_most_its_bound_of_cells_and_the_rest_is_counted_into_others() -> None:
     folder = coalescer()
     values = [request(service=f"s{n}") for n in range(1_000)] + [request(service="busy")] * 50
@@ -244,6 +262,20 @@ def test_an_event_of_several_flags_counts_for_each() -> None:
     assert cells == {("a", "on"): 1, ("b", "off"): 1}
 
 
+def test_a_flag_version_is_that_of_the_flag_beside_it_and_of_no_other_in_the_event() -> None:
+    folder = coalescer()
+    event = {"ts": NOW_MS / 1000, "flag": "f", "variant": "on", "flags": {"g": "off"}, "flag_version": 7}
+    folder.fold(records([json.dumps({**event, "outcome": "ok"}).encode()]))
+    cells = [cell for batch in close(folder)[1].values() for cell in batch.cells]
+    assert {cell.flag: cell.flag_version for cell in cells} == {"f": 7, "g": 0}
+
+
+def test_a_bucket_keeps_a_bounded_number_of_named_figures() -> None:
+    folder = coalescer()
+    folder.fold(records([request(metrics={f"m{n}": 1.0}) for n in range(MAX_METRICS + 9)]))
+    assert len(_only(close(folder)[1]).buckets[0].metrics) == MAX_METRICS
+
+
 def test_failures_are_signed_and_the_most_frequent_signatures_are_kept() -> None:
     folder = coalescer()
     values = [request(outcome="error", error_type=f"E{n}") for n in range(20) for _ in range(n + 1)]
@@ -257,6 +289,19 @@ def test_a_failure_is_urgent_and_a_success_is_not() -> None:
     folder.fold(records([request()]))
     assert not folder.urgent
     folder.fold(records([request(outcome="crash")]))
+    assert folder.urgent
+
+
+@pytest.mark.parametrize(
+    ("fields", "migrations"),
+    [
+        ({"flags": {"f": "on", "g": "on"}, "outcome": "error"}, False),
+        ({"flag": "f", "event_type": "failure"}, True),
+    ],
+)
+def test_a_failure_is_urgent_by_whichever_road_it_comes(fields: dict[str, Any], migrations: bool) -> None:
+    folder = coalescer(migrations=migrations)
+    folder.fold(records([json.dumps({"ts": NOW_MS / 1000, **fields}).encode()]))
     assert folder.urgent
 
 
@@ -333,3 +378,5 @@ def test_dual_runs_are_summed() -> None:
     folder.fold(records([json.dumps(value).encode() for value in values]))
     bucket = _only(close(folder)[1]).buckets[0]
     assert (bucket.pairs, bucket.deviation_sum) == ([2, 1, 22_000, 15_000, 1], 0.5)
+    merge(bucket, Bucket(bucket.second, pairs=[1, 1, 0, 0, 1], deviation_sum=0.25))
+    assert (bucket.pairs, bucket.deviation_sum) == ([3, 2, 22_000, 15_000, 2], 0.75)

@@ -166,8 +166,19 @@ def test_a_watermark_covers_only_what_is_acked() -> None:
     assert (mark.watermark_ms, mark.lag, mark.to_end) == (900, 0, True)
 
 
+def test_a_watermark_is_the_lesser_of_event_and_arrival_time_less_the_disorder() -> None:
+    mine = lane()
+    mine.take(records(0, 5))
+    closed = mine.take_range()
+    for event_ms, arrival_ms, watermark_ms in ((900, 700, 600), (950, 5_000, 850), (0, 6_000, 850)):
+        closed.event_ms, closed.arrival_ms = event_ms, arrival_ms
+        mine.acknowledge(closed, 0.0)
+        assert source_mark(mine, 5, 10, 100).watermark_ms == watermark_ms
+
+
 def test_an_end_that_was_heard_of_long_ago_is_not_the_end() -> None:
     assert source_mark(lane(), 0, 10, 0).to_end
+    assert not source_mark(lane(), 0, -10, 0).to_end, "the machine's clock went back"
     assert not source_mark(lane(), 0, 60_000, 0).to_end
     assert not source_mark(lane(), None, 10, 0).to_end
     assert not source_mark(lane(), 3, 10, 0).to_end

@@ -8,7 +8,7 @@ import pytest
 
 from guardian.sdk.freshness import Freshness
 from guardian.sdk.snapshot import read_snapshot, write_snapshot
-from guardian.sdk.store import Store
+from guardian.sdk.store import MAX_FLAGS, Store
 from tests.sdk.documents import FLAG, written
 
 KEY = FLAG.encode()
@@ -48,6 +48,7 @@ def test_epoch_and_version_are_ordered_as_a_pair() -> None:
         written().replace(b'"version":1763699000456', b'"version":true'),
         written().replace(b'"version":1763699000456', b'"version":-1'),
         written().replace(b'"version":1763699000456', b'"version":"1"'),
+        written().replace(b'"version":1763699000456', b'"version":9223372036854775808'),
         written().replace(b'"killed":false', b'"killed":"no"'),
         written().replace(b'"candidate":"on"', b'"candidate":"purple"'),
         b'{"a":' * 5_000,
@@ -94,6 +95,8 @@ def test_a_deletion_whose_documents_compaction_took_is_taken_over_too() -> None:
     made_anew = folded(None, written(version=1))
     assert versions(made_anew) == {FLAG: (0, 1)}
     assert from_snapshot.adopt(made_anew) == [], "older than what was deleted"
+    assert from_snapshot.adopt(folded(None, written(version=8))) == [FLAG]
+    assert versions(from_snapshot) == {FLAG: (0, 8)}
 
 
 def test_a_topic_that_lost_everything_takes_nothing_away() -> None:
@@ -142,12 +145,21 @@ def test_a_snapshot_that_is_absent_or_cannot_be_written_is_no_error(tmp_path: Pa
     assert not write_snapshot(tmp_path / "no-such-folder" / "flags.json", [], TOPIC)
 
 
+def test_flags_are_bounded_in_number_and_a_known_one_still_changes() -> None:
+    store = Store()
+    for number in range(MAX_FLAGS + 3):
+        store.apply(b"flag-%d" % number, written(version=1))
+    assert (len(store.documents), store.counts.refused) == (MAX_FLAGS, 3)
+    assert store.apply(b"flag-0", written(version=2)) == "flag-0"
+
+
 def test_guardian_is_silent_after_three_missing_beats_of_any_partition() -> None:
     fresh = Freshness(beat_s=5, silent_beats=3)
     assert not fresh.fresh(0)
     fresh.connected([0, 1], now=100)
     assert fresh.fresh(115)
     fresh.beat(0, now=112)
+    fresh.beat(7, now=50)  # of a partition that nobody watches
     assert fresh.silent(116) == [1]
     assert not fresh.fresh(116)
     fresh.beat(1, now=117)
