@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -426,8 +427,22 @@ def test_before_and_after_an_attempt_everything_may_change(given: Callable[[], S
     )
     assert scene.decision().accepted
     assert (scene.flag().salt, scene.flag().candidate, scene.flag().weight_bp) == ("pepper", "b", 0)
+    assert scene.changes()[-1] == scene.flag(), "and SDKs are told"
     scene.command("start")
     assert scene.where == "progressing half 5000"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"env_prefix": "SHOP"}, True), ({"salt": "pepper"}, True), ({"owner": "others"}, False)],
+)
+def test_an_apply_writes_the_flag_anew_exactly_when_its_document_says_something_else(
+    changed: dict[str, Any], told: bool
+) -> None:
+    scene = applied(lambda declared: replace(declared, **changed), draft)
+    assert scene.decision().accepted
+    assert len(scene.changes()) == 1 + told
+    assert scene.changes()[-1] == scene.flag()
 
 
 def test_an_archived_rollout_takes_no_spec() -> None:

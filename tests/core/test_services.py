@@ -311,6 +311,19 @@ def test_who_stays_behind_is_named_until_he_follows() -> None:
     assert effective(scene)[-1].startswith("the kill switch is in effect")
 
 
+def test_who_comes_up_later_with_an_older_document_has_time_to_follow() -> None:
+    scene = Scene(declared())
+    pass_s(scene, 10, beats=("shop/1",))
+    before = scene.flag().version
+    scene.command("rollback")
+    pass_s(scene, 120, beats=("shop/1",))
+    beat(scene, "shop/9", version=before)
+    pass_s(scene, 25, beats=("shop/1",))
+    assert behind_alerts(scene) == []
+    pass_s(scene, 10, beats=("shop/1",))
+    assert [alert.text.rpartition(" ")[2] for alert in behind_alerts(scene)] == ["shop/9"]
+
+
 def test_events_of_an_older_document_name_their_service() -> None:
     scene = Scene(declared())
     pass_s(scene, 10, on={"ok": 1})
@@ -346,6 +359,11 @@ def test_nobody_is_named_and_nothing_recorded_while_guardian_is_blind() -> None:
     scene.seconds(120, blind=True)
     assert behind_alerts(scene) == []
     assert len(effective(scene)) == 1
+    beat(scene, "shop/1")
+    scene.seconds(5, blind=True)
+    assert len(effective(scene)) == 1
+    pass_s(scene, 2)
+    assert len(effective(scene)) == 2
 
 
 def test_archiving_ends_the_alert() -> None:

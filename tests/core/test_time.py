@@ -10,7 +10,7 @@ from guardian.core.clock import BLIND_AFTER_MS, FRESH_LAG_MS, IMPLAUSIBLE_JUMP_M
 from guardian.core.inputs import Reassert, Source, SourceMark, Watermarks
 from guardian.core.outputs import Alert, Beat, Decision, FlagChange, RolloutStatus
 from guardian.core.progress import MAX_CREDIT_MS
-from guardian.core.words import Phase
+from guardian.core.words import Action, Phase
 from tests.core.scenes import DISORDER_MS, T0, TELEMETRY, Scene, above, spec, step, trigger
 
 HOUR_MS = 3_600_000
@@ -152,6 +152,15 @@ def test_blind_time_is_no_bake_and_is_said() -> None:
     assert scene.status().baked_ms <= baked_ms + 1_000
 
 
+def test_a_trigger_that_has_fired_is_shown_as_fired_while_guardian_is_blind() -> None:
+    triggers = (trigger(above("crash_count", 0, over_s=0), Action.NOTIFY), trigger(above("error_rate", 0.5)))
+    scene = Scene(spec(step("only", 500, bake_s=600), triggers=triggers))
+    scene.seconds(5, ok=20, crash=1)
+    scene.seconds(60, blind=True)
+    assert scene.verdict("crash_count") == ("FAIL", "OVER_LIMIT")
+    assert scene.verdict("error_rate") == ("INCONCLUSIVE", "STALE_EVIDENCE")
+
+
 def test_triggers_that_act_on_arrival_act_while_guardian_is_blind() -> None:
     scene = Scene(spec(triggers=(trigger(above("crash_count", 0, over_s=0)),)))
     scene.seconds(60, blind=True)
@@ -284,7 +293,8 @@ def test_an_older_document_that_landed_is_answered_with_a_newer_one_of_the_same_
     assert change.version > before.version
     assert (change.weight_bp, change.phase, change.reason.value) == (500, Phase.PROGRESSING, "REASSERTED")
     scene.events(crash=1, version=before.version)
-    scene.events(crash=1, version=0)
+    assert scene.where == "progressing only 500"
+    scene.events(crash=1, version=change.version)
     assert scene.where == "rolled_back - 0", "the content is the same: its evidence goes on, for every reader"
 
 

@@ -82,6 +82,7 @@ def test_a_changelog_that_was_not_read_whole_is_read_again_rather_than_believed(
     async def test() -> None:
         port = MemoryPort()
         port.append(batch(0))
+        port.append(batch(1))
         mine = owned(port, MemoryPublisher())
         await read_on(mine, port)
         await mine.checkpoint_if_due(now=True)
@@ -89,6 +90,14 @@ def test_a_changelog_that_was_not_read_whole_is_read_again_rather_than_believed(
         with pytest.raises(TransportError, match="not read whole") as raised:
             recover(0, partial)
         assert raised.value.retriable
+        # Every rollout is there, but one in an older state than the mark stands on.
+        (name,) = [key for key in port.records if b"rollout" in key]
+        flag = read_key(name)[1].flag
+        older = {key: value for key, value in port.records.items() if key != name} | {
+            write_key(0, Key(flag, 0)): port.records[name]
+        }
+        with pytest.raises(TransportError, match="not read whole"):
+            recover(0, older)
 
     run(test)
 
