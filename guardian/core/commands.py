@@ -23,7 +23,7 @@ from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.progress import BLIND, find_obstacle, go_on
-from guardian.core.reported import MAX_OUTSIDE, Outside
+from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Outside
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
 from guardian.core.state import RolloutState, look_back_s
@@ -176,7 +176,7 @@ def _bug(state: RolloutState, now: Instant, command: Command) -> None:
     if state.phase is Phase.ARCHIVED:
         raise IllegalTransition(state.phase, "bug", "the rollout is archived")
     state.reported.bugs += 1
-    state.reported.last_bug = f"reported by {command.actor.name}: {command.reason or 'no reason given'}"
+    state.reported.last_bug = f"reported by {command.actor.name}: {command.reason or 'no reason given'}"[:MAX_BUG_CHARS]
     decide(state, now, stand(state), _noted(command, f"bug {state.reported.bugs} {state.reported.last_bug}"))
     judge_arrivals(state, now)
 
@@ -191,7 +191,7 @@ def _metric(state: RolloutState, now: Instant, command: Command) -> None:
     elif command.name not in outside and len(outside) >= MAX_OUTSIDE:
         said = refusal(command, Reason.REFUSED_TARGET, f"{MAX_OUTSIDE} figures are set already, no room for more")
     else:
-        outside[command.name] = Outside(command.value, now.log_ms, command.actor.name)
+        outside[command.name] = Outside(command.value, now.log_ms, command.actor.name[:MAX_WHO_CHARS])
         text = f"{command.name} set to {number_text(command.value)} by {command.actor.name}"
         said = _noted(command, f"{text}: {command.reason}" if command.reason else text)
     decide(state, now, stand(state), said)

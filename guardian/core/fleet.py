@@ -6,6 +6,7 @@ what it serves belongs to the rollout, and changes seldom.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from msgspec import Struct, field
@@ -22,6 +23,10 @@ MAX_HEARD: Final = 4_096
 """Instances in one partition; beyond it those that are gone make room, or the newcomer is not followed."""
 MAX_SERVED: Final = 256
 """Instances of one flag; the same."""
+MAX_KEY_BYTES: Final = 128
+"""Of service and instance together; what is longer is cut, so that a checkpoint has room for all of them."""
+_SERVICE_BYTES: Final = 63
+_MARK_CHARS: Final = 8
 MAX_SERVICES: Final = 32
 """Services of one flag whose events came from an older document."""
 MAX_NAMED: Final = 20
@@ -119,8 +124,17 @@ class Fleet(Struct):
 
 
 def key_of(service: str, instance: str) -> str:
-    """Return the key of an instance in Heard."""
-    return f"{service}{SEPARATOR}{instance}"
+    """Return the key of an instance in Heard; of names that are too long, cut, with a mark that tells them apart."""
+    key = f"{service}{SEPARATOR}{instance}"
+    if len(key.encode()) <= MAX_KEY_BYTES:
+        return key
+    mark = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[:_MARK_CHARS]
+    rest_bytes = MAX_KEY_BYTES - _SERVICE_BYTES - len(SEPARATOR) - _MARK_CHARS - 1
+    return f"{_cut(service, _SERVICE_BYTES)}{SEPARATOR}{_cut(instance, rest_bytes)}~{mark}"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode(errors="ignore")
 
 
 def name_of(key: str) -> str:

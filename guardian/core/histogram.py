@@ -88,6 +88,18 @@ def bins_from(indices: Sequence[int], counts: Sequence[int]) -> Bins:
     return _packed(np.array(indices, np.int64), np.array(counts, np.int64))
 
 
+def wider(bins: Bins, width: int) -> Bins:
+    """Return a histogram whose bins are `width` bins wide: each count in the middle one, so the error grows with it.
+
+    Args:
+        bins: of width 1, or of one that divides this one.
+        width: a power of two.
+    """
+    index = np.frombuffer(bins.index, _INDEX).astype(np.int64)
+    middle = np.minimum(index // width * width + width // 2, BIN_COUNT - 1)
+    return _packed(middle, np.frombuffer(bins.count, _COUNT))
+
+
 def sum_of(parts: Iterable[Bins]) -> Bins:
     """Return the sum of any number of histograms; the same one for any order and grouping of the parts."""
     filled = [part for part in parts if part.index]

@@ -8,6 +8,8 @@ from msgspec import Struct, field
 
 MAX_OUTSIDE: Final = 64
 """Figures that operators set for one flag."""
+MAX_WHO_CHARS: Final = 64
+MAX_BUG_CHARS: Final = 512
 
 
 class Outside(Struct):

@@ -1,15 +1,33 @@
-"""What a rollout keeps of the past: as much as its rules look at, no more."""
+"""What a rollout keeps of the past: as much as its rules look at, and as much as fits into a snapshot."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from guardian.core.arms import Arms
 from guardian.core.gauges import FINE_S, Gauges
 from guardian.core.rollout import Against, Origin, RolloutSpec, Rule
+from guardian.core.snapshot import MAX_SNAPSHOT_BYTES
 from guardian.core.state import RolloutState, look_back_s
-from guardian.core.windows import MAX_BIN_ENTRIES, Series
+from guardian.core.windows import ENTRY_BYTES, MAX_BIN_ENTRIES, Series
 
+MAX_RULES: Final = 200
+"""Gates and triggers of a spec together."""
+MAX_TEXT_BYTES: Final = 24_576
+"""All words and texts of a spec's document together."""
+MAX_FIGURES: Final = 32
+"""Named figures that a spec's rules look at."""
+
+# What the parts of a snapshot take at most, deflated, as the worst of them were measured.
+_ELSEWHERE_BYTES: Final = 72_000
+"""Instances, services, figures from outside, and what was last said."""
+_PER_TEXT_BYTE: Final = 3
+"""A text of the spec stands in the spec, in its document, and in what is known of its trigger."""
+_PER_RULE_BYTES: Final = 30
+_GAUGES_BYTES: Final = 56_000
+_TALLY_BYTES: Final = 7_000
+_FIGURE_BYTES: Final = 20
+_LEAST_ENTRIES: Final = 4_000
 _OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
 
 
@@ -25,7 +43,24 @@ def retain(state: RolloutState) -> None:
     state.gauges = _gauges(state, [rule for rule in rules if rule.metric.origin is Origin.GAUGES])
     every = [state.series, *(state.arms.series.values() if state.arms else ()), *([state.past] if state.past else ())]
     for series in every:
-        series.max_bins = MAX_BIN_ENTRIES // len(every)
+        series.max_bins = _room(state, len(rules)) // len(every)
+
+
+def text_bytes(value: Any) -> int:
+    """Return how many bytes the words and texts of a document take."""
+    if isinstance(value, str):
+        return len(value.encode(errors="replace"))
+    if isinstance(value, dict):
+        return sum(text_bytes(key) + text_bytes(item) for key, item in value.items())
+    return sum(text_bytes(item) for item in value) if isinstance(value, list) else 0
+
+
+def _room(state: RolloutState, rule_count: int) -> int:
+    """How many latency bins fit into a snapshot beside everything else that this spec may make it hold."""
+    tallies = 2 + (2 if state.arms else 0) + (1 if state.past else 0)
+    taken = _ELSEWHERE_BYTES + _PER_TEXT_BYTE * text_bytes(state.document) + _PER_RULE_BYTES * rule_count
+    taken += tallies * (_TALLY_BYTES + _FIGURE_BYTES * len(state.tracked)) + (_GAUGES_BYTES if state.gauges else 0)
+    return min(MAX_BIN_ENTRIES, max(_LEAST_ENTRIES, int((MAX_SNAPSHOT_BYTES - taken) / ENTRY_BYTES)))
 
 
 def _arms(state: RolloutState, keep_s: int) -> Arms:

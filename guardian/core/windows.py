@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from guardian.core.histogram import NO_BINS, Bins, bins_from, sum_of
+from guardian.core.histogram import NO_BINS, Bins, bins_from, sum_of, wider
 from guardian.core.inputs import Bucket
 from guardian.core.sums import Sums, added, sums_of
 
@@ -20,11 +20,17 @@ TIERS: Final = ((1, 120), (10, 1_200), (60, 7_200), (900, 604_800))
 """(width, age up to which buckets of that width are kept), seconds."""
 LEAD_S: Final = 60
 """Beyond so much ahead of the watermark, buckets grow coarse as if it had followed: a silent source holds it back."""
-MAX_BIN_ENTRIES: Final = 80_000
+MAX_BIN_ENTRIES: Final = 56_000
 """Latency bins in all buckets of a rollout; beyond it buckets grow coarse sooner, so that a snapshot stays small."""
+ENTRY_BYTES: Final = 4.5
+"""What one latency bin takes of a snapshot (2.2 to 4.7 were measured)."""
 SUM_ENTRIES: Final = 4
-"""A named figure takes as much room in a snapshot as so many latency bins."""
-MAX_PRESSURE: Final = 7
+"""A named figure takes as much room in a snapshot as so many latency bins; 16 bytes were measured."""
+BUCKET_ENTRIES: Final = 5
+"""And so does a bucket by itself; 20 bytes were measured."""
+FINE_PRESSURE: Final = 7
+"""Up to here pressure makes buckets coarse; from there on latency bins, twice as wide each time."""
+MAX_PRESSURE: Final = 10
 
 OUTCOMES: Final = ("ok", "error", "timeout", "crash", "hang")
 _ROLL_EVERY: Final = 32
@@ -119,7 +125,8 @@ class Series(Struct):
         newest_s: the newest second with a request, 0 without any.
         pressure: how often the ages of the fine tiers, and the width of the coarsest, were halved and doubled
             to keep to `max_bins`; 0 for every series whose latencies are not spread absurdly.
-        max_bins: its share of MAX_BIN_ENTRIES, when a rollout keeps several.
+        max_bins: its share of what a snapshot has room for, when a rollout keeps several.
+        held: how much room the buckets take at most, in latency bins; exact after each roll.
     """
 
     keep_s: int
@@ -127,6 +134,7 @@ class Series(Struct):
     newest_s: int = 0
     pressure: int = 0
     max_bins: int = MAX_BIN_ENTRIES
+    held: int = 0
 
     def add(self, second: int, tally: Tally, watermark_s: int) -> bool:
         """Add to the bucket of this second.
@@ -139,41 +147,53 @@ class Series(Struct):
         is_new = second not in self.tiers[0]
         _merge(self.tiers[0], second, tally)
         self.newest_s = max(self.newest_s, second)
-        if is_new and len(self.tiers[0]) % _ROLL_EVERY == 0:
+        self.held += _room_of(tally)
+        if is_new and (len(self.tiers[0]) % _ROLL_EVERY == 0 or self.held > self.max_bins):
             self.roll(watermark_s)
         return True
 
     def roll(self, watermark_s: int) -> None:
         """Fold what has grown old into the coarser tiers, and drop what no rule looks back to."""
         self._fold(watermark_s)
-        while self.pressure < MAX_PRESSURE and self._entries() > self.max_bins:
+        self.held = self._entries()
+        while self.pressure < MAX_PRESSURE and self.held > self.max_bins:
             self.pressure += 1
             self._fold(watermark_s)
+            self.held = self._entries()
 
     def _fold(self, watermark_s: int) -> None:
-        now_s = max(watermark_s, self.newest_s - (LEAD_S >> self.pressure))
+        halved = min(self.pressure, FINE_PRESSURE)
+        now_s = max(watermark_s, self.newest_s - (LEAD_S >> halved))
         oldest_s = max(watermark_s - self.keep_s, now_s - TIERS[-1][1])
         widths = [width_s for width_s, _ in TIERS[:-1]] + [self._widest_s()]
         last = len(TIERS) - 1
         for i, (tier, width_s) in enumerate(zip(self.tiers, widths, strict=True)):
             coarser = min(i + 1, last)
-            old_s = now_s - (TIERS[i][1] >> self.pressure) if i < last else 0
+            old_s = now_s - (TIERS[i][1] >> halved) if i < last else 0
             for start in [start for start in tier if start < old_s or start + width_s <= oldest_s or start % width_s]:
                 tally = tier.pop(start)
                 if start + width_s > oldest_s:
                     _merge(self.tiers[coarser], start - start % widths[coarser], tally)
+        if self.pressure > FINE_PRESSURE:
+            self._widen(1 << (self.pressure - FINE_PRESSURE))
+
+    def _widen(self, width: int) -> None:
+        """Make the latency bins wide, where even the fewest buckets take too much room."""
+        for tier in self.tiers:
+            for tally in tier.values():
+                tally.bins = wider(tally.bins, width)
 
     def _widest_s(self) -> int:
         """Return the width of the coarsest tier's buckets: under pressure it doubles, to a quarter of what is kept."""
         width_s = TIERS[-1][0]
-        for _ in range(self.pressure):
+        for _ in range(min(self.pressure, FINE_PRESSURE)):
             if 8 * width_s <= self.keep_s:
                 width_s *= 2
         return width_s
 
     def _entries(self) -> int:
         """How much room the buckets take, in latency bins."""
-        return sum(len(tally.bins) + SUM_ENTRIES * len(tally.sums) for tier in self.tiers for tally in tier.values())
+        return sum(_room_of(tally) for tier in self.tiers for tally in tier.values())
 
     def window(self, start_ms: int, end_ms: int, *, latency: bool = True, figure: str | None = None) -> Tally:
         """Return the sum of the buckets that begin in [start_ms, end_ms) of event time.
@@ -205,7 +225,11 @@ class Series(Struct):
         """Forget every bucket: a flag change begins new evidence."""
         for tier in self.tiers:
             tier.clear()
-        self.newest_s = self.pressure = 0
+        self.newest_s = self.pressure = self.held = 0
+
+
+def _room_of(tally: Tally) -> int:
+    return BUCKET_ENTRIES + len(tally.bins) + SUM_ENTRIES * len(tally.sums)
 
 
 def _merge(tier: dict[int, Tally], start: int, tally: Tally) -> None:

@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from guardian.core.gauges import MAX_LINES
+from guardian.core.retention import MAX_FIGURES, MAX_RULES, MAX_TEXT_BYTES, text_bytes
 from guardian.core.rollout import (
     DEFAULT_BASELINE_WINDOW_MS,
     DEFAULT_SETTLE_MS,
+    Origin,
     RollbackPolicy,
     RolloutSpec,
     Variants,
@@ -99,7 +102,7 @@ def _spec_of(document: object, report: Report) -> RolloutSpec | None:
     trigger_names = Names(_trigger_names(document))
     strategy, steps = read_steps(section, trigger_names)
     sources = _sources(section)
-    return RolloutSpec(
+    spec = RolloutSpec(
         flag=flag,
         revision="",
         steps=steps,
@@ -118,6 +121,24 @@ def _spec_of(document: object, report: Report) -> RolloutSpec | None:
         baseline_window_ms=section.duration("baseline_window", DEFAULT_BASELINE_WINDOW_MS, at_most_ms=MAX_WINDOW_MS),
         assume_split=section.truth("assume_split"),
     )
+    _check_size(spec, document, report)
+    return spec
+
+
+def _check_size(spec: RolloutSpec, document: dict[str, Any], report: Report) -> None:
+    """Refuse what would make a rollout's state larger than what decide keeps of it."""
+    rules = spec.rules()
+    names = {(rule.metric.origin, rule.metric.key) for rule in rules}
+    looked_at = {
+        "gates and triggers": (len(rules), MAX_RULES),
+        "figures that rules look at": (sum(origin is Origin.FIGURES for origin, _ in names), MAX_FIGURES),
+        "gauges that rules look at": (sum(origin is Origin.GAUGES for origin, _ in names), MAX_LINES),
+        "bytes of words and texts": (text_bytes(document), MAX_TEXT_BYTES),
+    }
+    for what, (count, most) in looked_at.items():
+        if count > most:
+            message = f"{count:,} {what}: decide could not keep the state of such a rollout"
+            report.add("", message, f"at most {most:,} in a rollout")
 
 
 def _trigger_names(document: dict[str, Any]) -> list[str]:

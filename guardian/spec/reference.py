@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+from guardian.core.gauges import MAX_LINES
+from guardian.core.retention import MAX_FIGURES, MAX_RULES, MAX_TEXT_BYTES
 from guardian.core.rollout import BUG_COUNT, CPU, MEMORY, METRICS, Metric, Origin, Unit
 from guardian.core.text import rate_text, weight_text
 from guardian.spec.describe import rule_meaning
@@ -234,6 +236,8 @@ def _words() -> str:
     rows += [
         "Weights are per cents in steps of `0.01%`, at most `100%`; they rise from step to step.",
         f"Ladders: {ladders}.",
+        f"A spec has at most {MAX_RULES} gates and triggers, {MAX_FIGURES} figures and {MAX_LINES} gauges that they",
+        f"look at, and {MAX_TEXT_BYTES:,} bytes of words and texts: decide keeps no more state of a rollout.",
         "",
     ]
     for kind, words in SECTIONS.items():

@@ -18,6 +18,7 @@ from guardian.core.histogram import (
     bins_from,
     bins_of,
     sum_of,
+    wider,
 )
 
 ROUNDING = 1e-6
@@ -86,3 +87,15 @@ def test_a_sum_is_exact_and_the_same_for_any_order_and_grouping(parts: list[dict
 
 def test_bins_may_be_listed_in_any_order_and_more_than_once() -> None:
     assert bins_from([7, 3, 7], [1, 2, 4]).counts() == {3: 2, 7: 5}
+
+
+@given(counts_by_bin, counts_by_bin, st.sampled_from([2, 4, 8]))
+@settings(deadline=None)
+def test_wide_bins_keep_every_request_near_its_latency_and_add_up_as_narrow_ones_do(
+    one: dict[int, int], other: dict[int, int], width: int
+) -> None:
+    wide = wider(bins(one), width)
+    assert sum(wide.counts().values()) == sum(one.values())
+    assert {index // width for index in wide.counts()} == {index // width for index in one}
+    assert wider(wide, width) == wide
+    assert wider(sum_of((bins(one), bins(other))), width) == wider(sum_of((wide, bins(other))), width)

@@ -231,6 +231,28 @@ def test_a_document_is_checked_as_strictly_as_a_text() -> None:
     ]
 
 
+STEPS = [{"weight": f"{number}%", "gates": ["error_rate < 1%"] * 100} for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"steps": STEPS}, "300 gates and triggers: decide could not keep the state of such a rollout"),
+        ({"triggers": [f"metric m{n} > 1" for n in range(33)]}, "33 figures that rules look at: decide could not"),
+        ({"triggers": [f"gauge g{n} > 1" for n in range(17)]}, "17 gauges that rules look at: decide could not"),
+        (
+            {"triggers": [{"when": "crash_count > 0", "tell": "ü" * 250} for _ in range(60)]},
+            "31,407 bytes of words and texts: decide could not",
+        ),
+    ],
+    ids=["rules", "figures", "gauges", "texts"],
+)
+def test_what_would_not_fit_into_decides_checkpoint_is_refused(more: dict[str, Any], said: str) -> None:
+    (problem,) = refusal_of({**SMALL, **more}).problems
+    assert problem.message.startswith(said)
+    assert problem.fix.startswith("at most ")
+
+
 def test_numbers_that_are_no_json_are_refused() -> None:
     for number in (float("nan"), float("inf"), 2**60, 10**5_000):
         found = refusal_of({**SMALL, "variants": {"values": {"on": number, "off": 1}}})
