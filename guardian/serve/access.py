@@ -7,8 +7,10 @@ import binascii
 import hmac
 import ipaddress
 import logging
+import math
 import re
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from http import HTTPStatus
@@ -29,6 +31,10 @@ MAX_TOKEN_CHARS: Final = 512
 _FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 _BROWSERS: Final = ("origin", "sec-fetch-site")
 _OLD_HTTP: Final = "1.0"
+STRANGERS_A_SECOND: Final = 10
+"""Refusals of people without any token that are written down in a second; the others are only counted. Those of people
+with a token are written down all."""
+_SHOWN_PATH_CHARS: Final = 200
 
 
 class Right(Enum):
@@ -53,11 +59,13 @@ class Access:
 
     Args:
         settings: holds the tokens.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens = settings.tokens
         self._own_names = frozenset({settings.serve_host.lower(), socket.gethostname().lower()})
+        self._strangers = _Sparing(clock)
 
     @property
     def is_open(self) -> bool:
@@ -76,13 +84,23 @@ class Access:
                 return self._admit(request, right)
             except Refused as refusal:
                 metrics.REFUSED.labels(refusal.reason).inc()
-                who = request.client.host if request.client else "unknown"
-                # The path as it came, still percent-encoded: nothing in it can break a line of the log.
-                path = request.scope.get("raw_path", b"").decode("ascii", "replace")
-                log.warning("refused %s %s from %s: %s", request.method, path, who, refusal.message)
+                self._write_down(request, refusal)
                 raise
 
         return check
+
+    def _write_down(self, request: Request, refusal: Refused) -> None:
+        """Log a refusal; a flood of strangers fills no disk."""
+        held_count = 0
+        if self.is_open or refusal.status == HTTPStatus.UNAUTHORIZED:
+            if (found := self._strangers.next()) is None:
+                return
+            held_count = found
+        who = request.client.host if request.client else "unknown"
+        # The path as it came, still percent-encoded: nothing in it can break a line of the log.
+        path = request.scope.get("raw_path", b"").decode("ascii", "replace")[:_SHOWN_PATH_CHARS]
+        more = f" (and {held_count:,} more refusals before)" if held_count else ""
+        log.warning("refused %s %s from %s: %s%s", request.method, path, who, refusal.message, more)
 
     def allows(self, request: Request, right: Right) -> bool:
         """Return whether a request may do something, without refusing it: for what is told to some in more detail."""
@@ -149,6 +167,32 @@ class Access:
         if not found:
             raise _unauthorized("unknown token", "ask who runs guardian for a token")
         return found[0]
+
+
+class _Sparing:
+    """Lets through STRANGERS_A_SECOND, and counts the others.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since_s = -math.inf
+        self._let_count = 0
+        self._held_count = 0
+
+    def next(self) -> int | None:
+        """Return how many were held back since the last that was let through, None to hold this one back, too."""
+        now_s = self._clock()
+        if now_s - self._since_s >= 1.0:
+            self._since_s, self._let_count = now_s, 0
+        if self._let_count >= STRANGERS_A_SECOND:
+            self._held_count += 1
+            return None
+        self._let_count += 1
+        held_count, self._held_count = self._held_count, 0
+        return held_count
 
 
 def _credential(request: Request, right: Right) -> str:

@@ -17,7 +17,7 @@ from guardian.core.inputs import Actor
 from guardian.errors import SettingsError
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Role, Settings, load_settings
-from guardian.serve.access import RIGHTS, Access, Right
+from guardian.serve.access import RIGHTS, STRANGERS_A_SECOND, Access, Right
 from guardian.serve.faults import Refused
 from tests.brokers import settings_for
 from tests.serve.running import Running, guardian, token_entry
@@ -149,11 +149,35 @@ def test_a_refusal_is_logged_without_the_token_and_without_line_breaks(
     closed: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), closed.client("a-token-that-nobody-has") as client:
-        client.get("/v1/flags/a%0Ainjected")
-        client.get("/v1/rollouts?x=%0Ainjected")
-    refusals = [record.getMessage() for record in caplog.records if record.name == "guardian.serve.access"]
-    assert refusals
-    assert not [text for text in refusals if "a-token-that-nobody-has" in text or "\n" in text]
+
+        def refusals() -> list[str]:
+            client.get("/v1/flags/a%0Ainjected")
+            client.get("/v1/rollouts?x=%0Ainjected")
+            return [record.getMessage() for record in caplog.records if record.name == "guardian.serve.access"]
+
+        # Of strangers only some are written down each second, and other tests have been strange before.
+        found = closed.until(refusals)
+    assert not [text for text in found if "a-token-that-nobody-has" in text or "\n" in text]
+
+
+def test_a_flood_of_strangers_fills_no_log_and_hides_nobody_with_a_token(caplog: pytest.LogCaptureFixture) -> None:
+    clock = iter([0.0] * 1_000 + [1.5] * 10)
+    found = settings(tokens=[token_entry("vic", "viewer", "secret")])
+    access = Access(found, lambda: next(clock))
+
+    def refused(**headers: str) -> None:
+        with pytest.raises(Refused):
+            admit(access, Right.OPERATE, **headers)
+
+    with caplog.at_level(logging.WARNING, "guardian.serve.access"):
+        for _ in range(1_000):
+            refused()
+        refused(authorization="Bearer secret")
+        refused()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == STRANGERS_A_SECOND + 2
+    assert lines[-2].endswith("vic is viewer and may not operate")
+    assert lines[-1].endswith("no token (and 990 more refusals before)")
 
 
 # Without tokens

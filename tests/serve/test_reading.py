@@ -92,6 +92,7 @@ def test_every_answer_lets_nothing_be_loaded_and_no_other_origin_read(http: http
         headers = http.get(path, headers={"Origin": "https://elsewhere.example", "Host": "elsewhere.example"}).headers
         assert headers["content-security-policy"] == POLICY
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"
         assert not [name for name in headers if name.startswith("access-control")]
         assert "server" not in headers
