@@ -32,6 +32,8 @@ class Lane:
         self.source = source
         self.partition = TopicPartition(source.topic, source.partition)
         self.next = max(start, position)
+        self.first_end = self.next
+        """Where the log ended when the partition became ours, as far as anybody looked."""
         self.acked = start  # everything before is in the log
         self.settled = announced is None  # the group has no announcement of this lane standing
         self.acked_event_ms = 0

@@ -18,13 +18,13 @@ def source_mark(lane: Lane, end: int | None, heard_ms_ago: float, disorder_ms: i
 
     Args:
         lane: the source partition.
-        end: the offset after its newest record as Kafka last said; None when it has not said yet.
+        end: the offset after its newest record as Kafka last said; None when it has not said since the assignment.
         heard_ms_ago: how long ago that was.
         disorder_ms: the allowed disorder.
     """
     seen = lane.acked_event_ms > 0 and lane.acked_arrival_ms > 0
     watermark_ms = max(0, min(lane.acked_event_ms, lane.acked_arrival_ms) - disorder_ms) if seen else 0
-    known_end = lane.next if end is None else max(end, lane.next)
+    known_end = max(lane.first_end if end is None else end, lane.next)
     to_end = end is not None and lane.acked == known_end and 0 <= heard_ms_ago <= FRESH_MS
     return SourceMark(lane.source, watermark_ms, known_end - lane.acked, to_end)
 

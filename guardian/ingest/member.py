@@ -103,6 +103,7 @@ class Places:
             # Step 3: the announced range comes first, and exactly as it was announced.
             source = Source(partition.topic, self._ids[partition.topic], partition.partition, intent.accepted)
             lanes[partition] = Lane(source, offset, begins[partition], intent.to or None, new_folder(partition))
+            lanes[partition].first_end = ends[partition]
         for topic in {partition.topic for partition in partitions}:
             mine = [partition for partition in partitions if partition.topic == topic]
             metrics.STOPPED.labels(topic).set(sum(partition not in lanes for partition in mine))

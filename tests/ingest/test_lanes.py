@@ -176,6 +176,14 @@ def test_a_watermark_is_the_lesser_of_event_and_arrival_time_less_the_disorder()
         assert source_mark(mine, 5, 10, 100).watermark_ms == watermark_ms
 
 
+def test_before_kafka_has_said_anything_the_lag_is_what_the_assignment_found() -> None:
+    mine = lane()
+    mine.first_end = 70
+    mark = source_mark(mine, None, 10, 100)
+    assert (mark.lag, mark.to_end) == (70, False)
+    assert source_mark(mine, 90, 10, 100).lag == 90
+
+
 def test_an_end_that_was_heard_of_long_ago_is_not_the_end() -> None:
     assert source_mark(lane(), 0, 10, 0).to_end
     assert not source_mark(lane(), 0, -10, 0).to_end, "the machine's clock went back"
