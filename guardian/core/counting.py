@@ -29,7 +29,7 @@ def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
         if cell.variant == variants.control and state.past is not None:
             state.past.add(bucket.second, tally, now.watermark_ms // 1_000)
         if not _counts(state, cell.flag_version, bucket.second):
-            state.stale_version_count += bucket.n
+            state.stale_version_count += bucket.n + sum(bucket.migrations) + sum(bucket.pairs[:1])
             if cell.flag_version and state.attempt:
                 state.fleet.take_older(cell.service, bucket.second * 1_000, now.log_ms)
         elif not tally.is_empty:

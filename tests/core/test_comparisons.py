@@ -369,6 +369,18 @@ def test_dual_runs_that_come_too_late_are_counted_as_late() -> None:
     assert scene.status().late_count == 14
 
 
+def test_dual_runs_and_migrations_of_an_older_document_are_counted_as_such() -> None:
+    scene = Scene(declared(watching("mismatch_count > 0 per step", Action.ROLLBACK)))
+    before = scene.flag().version
+    scene.command("promote", force=True)
+    second = scene.t // 1_000
+    scene.batch(cell("on", Bucket(second, pairs=[3, 3, 0, 0, 0]), version=before))
+    scene.batch(cell("on", Bucket(second, migrations=[4, 1, 0]), version=before))
+    pass_s(scene, 1)
+    assert scene.where == "progressing full 10000"
+    assert scene.status().stale_version_count == 8
+
+
 def test_a_rate_of_mismatches_rests_on_the_pairs() -> None:
     scene = Scene(declared(watching("mismatch_rate > 5%"), watching("error_rate > 1%", name="errors")))
     pass_s(scene, 2)

@@ -47,6 +47,7 @@ def test_a_higher_epoch_is_newer_whatever_its_version() -> None:
 def test_what_is_no_flag_document_has_no_version() -> None:
     assert read_version(None) is read_version(b"{") is read_version(b'{"beat":true}') is None
     assert read_version(b'{"metadata":{"epoch":1,"version":2,"more":3}}') == Version(1, 2)
+    assert read_version(b'{"metadata":{"epoch":0,"version":9223372036854775808}}') is None, "the log has no such number"
 
 
 def test_a_zombies_late_document_is_covered_again_by_a_newer_one_that_says_the_same(embedded: Broker) -> None:
