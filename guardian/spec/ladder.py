@@ -112,6 +112,10 @@ def _step(section: Section, weight: int, default_bake_ms: int, names: tuple[Name
         section.report.add(section.at("name"), f"`{name}` is a target of rollbacks", "take another name")
     elif name and not step_names.take(name):
         section.report.add(section.at("name"), f"the name {shown(name)} is taken", "names are unique")
+    for word in ("timeout", "on_fail"):
+        if section.has(word) and not section.has("gates"):
+            fix = "take it out, or say what is waited for: `gates: [error_rate < 1%]`"
+            section.report.add(section.at(word), f"`{word}` does nothing without gates", fix, key=True)
     name = name or step_names.derive(weight_text(weight))
     bake_ms = section.duration("bake", default_bake_ms)
     return Step(
