@@ -19,7 +19,7 @@ log = logging.getLogger("guardian.run")
 
 Loop = Coroutine[Any, Any, None]
 
-_END_S = 30.0
+END_S = 30.0
 """How long a role may take to end cleanly."""
 
 
@@ -96,10 +96,10 @@ async def run_loops(loops: dict[str, Loop], stop: asyncio.Event) -> None:
     finally:
         # Step 1: tell the others, who write what they have and leave their groups.
         stop.set()
-        _, late = await asyncio.wait(tasks, timeout=_END_S)
+        _, late = await asyncio.wait(tasks, timeout=END_S)
         # Step 2: who does not end is ended.
         for task in late:
-            log.error("%s did not end in %.0fs and is cancelled", tasks[task], _END_S)
+            log.error("%s did not end in %.0fs and is cancelled", tasks[task], END_S)
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
     for task, name in tasks.items():

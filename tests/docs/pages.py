@@ -57,6 +57,7 @@ class Page:
     path: Path
     deeds: list[Save | Run | Copy] = field(default_factory=list)
     needs_dev: bool = False
+    needs_kafka: bool = False
     ports: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -102,6 +103,8 @@ def read_page(path: Path, text: str) -> Page:
 def _note_page(page: Page, comment: str) -> None:
     if comment == "page: guardian dev runs":
         page.needs_dev = True
+    elif comment == "page: needs Kafka":
+        page.needs_kafka = True
     elif found := re.fullmatch(r"page: port (\d+)", comment):
         page.ports.append(found[1])
 

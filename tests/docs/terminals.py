@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from tests.eventually import eventually
@@ -90,8 +91,11 @@ class Terminal:
         try:
             self._shell.wait(END_WITHIN_S)
         except subprocess.TimeoutExpired:
+            pass
+        # What was left in the background of a page that failed would live on.
+        with suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGKILL)
-            self._shell.wait()
+        self._shell.wait()
 
     def _type(self, text: str) -> None:
         assert self._shell.stdin is not None

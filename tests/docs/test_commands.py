@@ -131,7 +131,14 @@ def name_of(page: Page) -> str:
     return str(page.path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.runs], ids=name_of)
+FOLLOWED = [
+    pytest.param(page, id=name_of(page), marks=[pytest.mark.kafka] if page.needs_kafka else [])
+    for page in PAGES
+    if page.runs
+]
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
 def test_the_page_can_be_followed_word_by_word(page: Page, tmp_path: Path) -> None:
     asyncio.run(Reader(page, tmp_path).follow())
 
