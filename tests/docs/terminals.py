@@ -88,10 +88,8 @@ class Terminal:
             os.killpg(self._shell.pid, signal.SIGINT)
         if self._shell.stdin is not None:
             self._shell.stdin.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._shell.wait(END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            pass
         # What was left in the background of a page that failed would live on.
         with suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGKILL)
