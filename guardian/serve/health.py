@@ -52,7 +52,6 @@ def health_routes(site: Site) -> APIRouter:
     @routes.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "In Prometheus's format."}})
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         """The figures of this process."""
-        site.not_ready()  # sets the age of decide's signs of life
         encode, kind = choose_encoder(accept)
         return Response(encode(REGISTRY), headers={"Content-Type": kind})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,11 +66,14 @@ class Site:
             reasons.append("nothing can be written: the producer has not reached Kafka")
         return reasons + self._missing_beats()
 
+    def beat_age_s(self) -> float:
+        """Return how long ago the partition that has been silent longest gave a sign of life; infinite for never."""
+        ages = self.board.beat_ages_s(self.settings.partitions)
+        return max(math.inf if age_s is None else age_s for age_s in ages.values())
+
     def _missing_beats(self) -> list[str]:
         """Which partitions no decide worker gives signs of life for."""
         ages = self.board.beat_ages_s(self.settings.partitions)
-        known = [age_s for age_s in ages.values() if age_s is not None]
-        metrics.BEAT_AGE.set(max(known) if len(known) == len(ages) else float("inf"))
         late = {number: age_s for number, age_s in ages.items() if age_s is None or age_s > FRESH_BEAT_S}
         if not late:
             return []
@@ -86,4 +90,7 @@ def build_site(settings: Settings) -> Site:
     follower = Follower(settings, board)
     turns = asyncio.Semaphore(BODIES_AT_ONCE)
     room = Room(BODIES_HELD * settings.serve_body_bytes)
-    return Site(settings, Access(settings), board, hub, desk, writer, follower, turns, room)
+    site = Site(settings, Access(settings), board, hub, desk, writer, follower, turns, room)
+    # Worked out when it is asked for, at whichever port: the silence grows while nothing happens.
+    metrics.BEAT_AGE.set_function(site.beat_age_s)
+    return site

@@ -36,8 +36,8 @@ class Roles:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
-        self.ports = {role: free_port("127.0.0.1", 0) for role in ROLES}
-        self.http_port = free_port("127.0.0.1", 0)
+        self.ports = {role: free_port() for role in ROLES}
+        self.http_port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -78,7 +78,8 @@ class Roles:
 
     def figures(self, role: str) -> str:
         """What a role answers at /metrics."""
-        answer = httpx.get(f"http://127.0.0.1:{self.ports[role]}/metrics", timeout=10, trust_env=False)
+        port = self.http_port if role == "serve" else self.ports[role]
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False)
         return answer.raise_for_status().text
 
     def values(self, role: str, name: str, **labels: str) -> list[float]:
