@@ -19,6 +19,7 @@ from guardian.core.text import (
     duration_text,
     moved_text,
     rate_text,
+    served_text,
     serving_text,
     value_text,
     weight_text,
@@ -81,7 +82,8 @@ def list_table(statuses: Collection[RolloutStatus], *, wide: bool = True) -> Tab
     for status in statuses:
         state = status.state
         more = (str(state.attempt), time_text(status.since_ms), escape(status.owner) or "-") if wide else ()
-        where = (escape(state.flag), phase_text(status), escape(state.step) or "-", weight_text(state.weight_bp))
+        served = weight_text(0 if state.killed else state.weight_bp)
+        where = (escape(state.flag), phase_text(status), escape(state.step) or "-", served)
         both = (weight_text(state.dual_run_bp or 0),) if with_both else ()
         table.add_row(*where, *both, *more, why_text(status))
     return table
@@ -116,7 +118,7 @@ def status_page(status: RolloutStatus) -> RenderableType:
     state = status.state
     head = Text.assemble((state.flag, "bold"), "  ", phase_text(status))
     head.append(
-        f"  step {state.step or '-'}, {weight_text(state.weight_bp)} {state.candidate}"
+        f"  step {state.step or '-'}, {served_text(state.weight_bp, state.candidate, killed=state.killed)}"
         + dual_run_text(state.dual_run_bp)
     )
     facts = Table.grid(padding=(0, 2))

@@ -57,6 +57,19 @@ def weight_text(weight_bp: int) -> str:
     return f"{_decimal(weight_bp / 100, 2)}%"
 
 
+def served_text(weight_bp: int, candidate: str, *, killed: bool) -> str:
+    """Return the candidate's share as it is served: `5% on`; under the kill switch `0% on (5% once it is freed)`.
+
+    Args:
+        weight_bp: the rollout's own weight, in basis points.
+        candidate: the variant's name.
+        killed: whether the kill switch stands above it.
+    """
+    if not killed:
+        return f"{weight_text(weight_bp)} {candidate}"
+    return f"{weight_text(0)} {candidate} ({weight_text(weight_bp)} once it is freed)"
+
+
 def dual_run_text(dual_run_bp: int | None) -> str:
     """Return for how many both implementations run, to stand behind a weight: `, both run for 20%`; empty for nobody.
 

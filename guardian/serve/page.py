@@ -11,7 +11,16 @@ from typing import Final
 
 from guardian.core.outputs import Alert, Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
-from guardian.core.text import count_text, dual_run_text, duration_text, moved_text, rate_text, value_text, weight_text
+from guardian.core.text import (
+    count_text,
+    dual_run_text,
+    duration_text,
+    moved_text,
+    rate_text,
+    served_text,
+    value_text,
+    weight_text,
+)
 from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.serve.site import Site
 from guardian.wire.cloudevents import MAX_TIME_MS, rfc3339
@@ -113,7 +122,8 @@ def _rollout(status: RolloutStatus) -> str:
     head = (
         f'<h2><a href="/?flag={escape(state.flag)}">{escape(state.flag)}</a> '
         f"{_tag(state.phase, _PHASE_CLASS.get(state.phase, 'dim'))}{killed} "
-        f"{weight_text(state.weight_bp)} {escape(state.candidate)}{dual_run_text(state.dual_run_bp)}</h2>"
+        f"{escape(served_text(state.weight_bp, state.candidate, killed=state.killed))}"
+        f"{dual_run_text(state.dual_run_bp)}</h2>"
     )
     why = f"{_tag(status.outcome, _OUTCOME_CLASS[status.outcome])} {status.reason}: {escape(status.text)}"
     run = f"attempt {state.attempt}, owner {escape(status.owner or '-')}, as of {_time(status.updated_ms)}"
@@ -125,7 +135,7 @@ def _rollout(status: RolloutStatus) -> str:
     if status.missing:
         parts.append(f"<h3>Missing to move on</h3>{_list(status.missing)}")
     if status.behind:
-        parts.append(f"<h3>Still serve an older version</h3>{_list(status.behind)}")
+        parts.append(f"<h3>Not seen to follow yet</h3>{_list(status.behind)}")
     parts.append("<h3>Ladder</h3><table>" + "".join(_step(step, status) for step in status.steps) + "</table>")
     parts += [_rules("Gates", status.gates), _rules("Triggers", status.triggers), _figures(status)]
     return f"<section>{''.join(parts)}</section>"

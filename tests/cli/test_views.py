@@ -70,7 +70,14 @@ def test_status_says_so_when_guardian_is_blind() -> None:
 
 
 def test_status_shows_the_kill_switch_beside_the_phase() -> None:
-    assert "progressing KILLED" in shown(status_page(status(flag_state(killed=True))))
+    page = shown(status_page(status(flag_state(killed=True))))
+    assert "progressing KILLED  step early, 0% on (25% once it is freed)" in page
+
+
+def test_the_list_shows_what_is_served_and_not_what_comes_back_after_a_kill() -> None:
+    line = shown(list_table([status(flag_state(killed=True))])).splitlines()[1]
+    assert "0%" in line.split()
+    assert "25%" not in line
 
 
 def test_a_rollout_without_any_evidence_yet_is_shown_without_gaps() -> None:

@@ -46,6 +46,11 @@ def site(*outputs: Any) -> Site:
     return found
 
 
+def test_a_flag_under_the_kill_switch_is_shown_as_it_is_served() -> None:
+    text = Reader(status_page(site(status(state(killed=True))))).text
+    assert "0% on (5% once it is freed)" in text
+
+
 def test_a_rollout_is_shown_with_its_ladder_why_it_stands_there_and_what_is_missing() -> None:
     text = Reader(status_page(site(status()))).text
     for word in (
