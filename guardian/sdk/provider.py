@@ -23,6 +23,7 @@ from guardian.sdk.document import FlagDocument, Pair
 from guardian.sdk.evaluate import evaluate
 from guardian.sdk.events import Once
 from guardian.sdk.following import Follower, News, Timing
+from guardian.sdk.heart import Heart
 from guardian.sdk.snapshot import read_snapshot
 from guardian.sdk.store import Counts, Store
 
@@ -107,6 +108,7 @@ class GuardianProvider(AbstractProvider):
         self._documents = self._store.documents
         self._follower: Follower | None = None
         self._used: dict[str, bool] = {}
+        self._hearts: weakref.WeakSet[Heart] = weakref.WeakSet()
         self._evaluation_errors = 0
         self._overrides_ignored = 0
         self._once = Once()
@@ -223,6 +225,10 @@ class GuardianProvider(AbstractProvider):
         found = ((flag, self._documents.get(flag)) for flag in self._used.copy())
         return {flag: document.version for flag, document in found if document is not None}
 
+    def tell_changes(self, heart: Heart) -> None:
+        """Let the heartbeats of a telemetry client come soon after a flag that was evaluated here has changed."""
+        self._hearts.add(heart)
+
     def _resolve(
         self, flag: str, default: Any, context: EvaluationContext | None, fits: Callable[[Any], bool]
     ) -> FlagResolutionDetails[Any]:
@@ -260,7 +266,10 @@ class GuardianProvider(AbstractProvider):
         return FlagResolutionDetails(value, None, None, answer.reason, answer.variant, metadata)
 
     def _hear(self, news: News) -> None:
-        """Turn the follower's news into OpenFeature events; called from its thread."""
+        """Turn the follower's news into OpenFeature events, and into heartbeats; called from its thread."""
+        if any(flag in self._used for flag in news.flags):
+            for heart in list(self._hearts):
+                heart.hurry()
         try:
             if news.flags:
                 self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=list(news.flags)))

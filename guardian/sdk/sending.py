@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from guardian.core.events import HEARTBEAT_SECONDS
 from guardian.sdk.connection import Connection, leave
+from guardian.sdk.heart import Heart
 from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
 from guardian.sdk.quiet import TELEMETRY_THREAD, quieten_aiokafka, said
 
@@ -42,6 +43,8 @@ class TelemetryOptions:
         backoff_s: the first wait after a failure; it doubles up to `backoff_most_s`.
         backoff_most_s: the longest wait after a failure.
         heartbeat_s: how often an instance says that it is alive; 0 for never.
+        heartbeat_soon_s: when a flag that it has evaluated changes, it says so at a random moment within so many
+            seconds: a thousand instances do not all speak in the same one.
         kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
     """
 
@@ -54,6 +57,7 @@ class TelemetryOptions:
     backoff_s: float = 0.2
     backoff_most_s: float = 5.0
     heartbeat_s: float = HEARTBEAT_SECONDS
+    heartbeat_soon_s: float = 1.0
     kafka: Mapping[str, Any] | None = None
 
 
@@ -79,7 +83,8 @@ class KafkaSink:
     Args:
         connection: where Kafka is.
         options: bounds and times.
-        beat: called every `options.heartbeat_s` on that thread; it may send. None for nothing.
+        beat: called every `options.heartbeat_s`, and soon after a change, on that thread; it may send.
+            None for nothing.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class KafkaSink:
     ) -> None:
         self._connection = connection
         self._options = options or TelemetryOptions()
-        self._beat = beat
+        self.heart = Heart(beat, self._options.heartbeat_s, self._options.heartbeat_soon_s)
         self._closed = False
         self._begin()
         _living.add(self)
@@ -105,6 +110,7 @@ class KafkaSink:
         self._turn = 0
         self._topics: set[str] = set()
         self._problem = ""
+        self.heart.rest()
 
     def send(self, letter: Letter, *, urgent: bool = False) -> None:
         """Take an event; never blocks, never raises.
@@ -200,7 +206,7 @@ class KafkaSink:
                 "max_batch_size": _BATCH_BYTES,
             }
         )
-        beating = asyncio.create_task(self._beat_for_ever())
+        beating = asyncio.create_task(self.heart.run())
         try:
             await producer.start()
             while not self._stopping.is_set():
@@ -216,11 +222,6 @@ class KafkaSink:
         finally:
             beating.cancel()
             await leave(producer.stop, producer.client.close)
-
-    async def _beat_for_ever(self) -> None:
-        while self._beat is not None and self._options.heartbeat_s > 0:
-            self._beat()
-            await asyncio.sleep(self._options.heartbeat_s)
 
     async def _deliver(self, producer: AIOKafkaProducer, letters: list[Letter]) -> None:
         """Send one round, and settle every one of its events whatever happens."""

@@ -21,6 +21,7 @@ from guardian.sdk.events import (
     subject_text,
 )
 from guardian.sdk.filing import FileSink
+from guardian.sdk.heart import TellsChanges
 from guardian.sdk.outbox import Letter
 from guardian.sdk.quiet import said
 from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, TelemetryOptions
@@ -115,6 +116,8 @@ class Telemetry:
             self._sink = kafka
             if options.heartbeat_s > 0:
                 kafka.start()
+            if isinstance(provider, TellsChanges):
+                provider.tell_changes(kafka.heart)
 
     @property
     def dropped(self) -> int:
