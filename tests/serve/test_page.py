@@ -47,7 +47,7 @@ def site(*outputs: Any) -> Site:
 
 
 def test_a_flag_under_the_kill_switch_is_shown_as_it_is_served() -> None:
-    text = Reader(status_page(site(status(state(killed=True))))).text
+    text = Reader(status_page(site(status(state=state(killed=True))))).text
     assert "0% on (5% once it is freed)" in text
 
 
