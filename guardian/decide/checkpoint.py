@@ -11,7 +11,7 @@ one after the other and finds the loss):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol
 
@@ -108,6 +108,20 @@ def read_key(data: bytes) -> tuple[int, Key]:
             "nobody else may write to the checkpoint's changelog topic; guardian checkpoint reset decide clears it",
         ) from error
     return partition, Key(flag, offset)
+
+
+def marks(keys: Iterable[bytes]) -> dict[int, int]:
+    """Return the greatest next offset that a mark stands for, by partition.
+
+    Args:
+        keys: of the changelog; those that guardian does not write are left for `recover` to refuse.
+    """
+    found: dict[int, int] = {}
+    for name in keys:
+        partition, _, rest = name.partition(b"/mark/")
+        if rest.isdigit() and partition.isdigit():
+            found[int(partition)] = max(found.get(int(partition), 0), int(rest))
+    return found
 
 
 def recover(partition: int, records: Mapping[bytes, bytes]) -> Saved:

@@ -18,7 +18,7 @@ from faust.exceptions import FaustError, ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, StreamT, TransportT
 
-from guardian.decide.checkpoint import read_key
+from guardian.decide.checkpoint import marks, read_key
 from guardian.decide.port import Arrival, Bounds, Delivered, Settled
 from guardian.errors import InternalError
 from guardian.kafka.clients import transport_error
@@ -148,6 +148,14 @@ class FaustPort:
             consumer.resume_flow()
             return True
 
+    async def seek_to_marks(self) -> None:
+        """Go back to where the checkpoint stands; a partition without one goes on at the beginning of the log."""
+        consumer = cast(driver.Consumer, self._app.consumer)
+        ours = {place for place in consumer.assignment() if place.topic == self._inputs}
+        known = marks(cast(dict[bytes, bytes], self._table.data))
+        consumer._read_offset.update(dict.fromkeys(ours))
+        await consumer.seek_wait({place: known[place.partition] for place in ours if place.partition in known})
+
     async def bounds(self, partition: int) -> Bounds:
         """Ask the broker what the partition holds now."""
         place, consumer = TP(self._inputs, partition), self._app.consumer
@@ -229,6 +237,14 @@ class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def perform_seek(self) -> None:
+        """Faust would ask for committed offsets, of which there are none, and leave the position where it is.
+
+        So a partition that was taken over came from the beginning of the log until it was rewound, and what had been
+        fetched while the flow was stopped was missing.
+        """
+        await cast(_App, self.app).port.seek_to_marks()
+
     async def _wait_next_records(self, timeout: float) -> Any:
         # With no active partition, as between a recovery's end and the flow, Faust would sleep for a second whatever
         # becomes active meanwhile.
@@ -248,7 +264,7 @@ class _App(faust.App):
     """Faust's app, in this process and this loop: no command line, no signal handlers, no folders, no web server."""
 
     def __init__(self, port: FaustPort, settings: Settings) -> None:
-        self._port = port
+        self.port = port
         self._assigned_count = 0
         self.fetch_wait_ms = EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS
         super().__init__(
@@ -293,7 +309,7 @@ class _App(faust.App):
             log.info("a rebalance began while the recovery of the one before came to its end")
             return
         super().on_rebalance_end()
-        self._port.settled()
+        self.port.settled()
 
     def _is_overtaken(self) -> bool:
         """Whether the recovery that ends now belongs to a rebalance that is not the last one."""
@@ -309,7 +325,7 @@ class _App(faust.App):
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         # A supervisor would start the agent again beside a stream that may be dead: once more from the start instead.
-        self._port.fail(exc)
+        self.port.fail(exc)
 
 
 def quiet(names: Iterable[str] = ("faust", "mode")) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from guardian.core.inputs import Batch, Bucket, Cell, Source
 from guardian.core.words import FLAG_NAME_PATTERN
-from guardian.decide.checkpoint import Key, read_key, recover, write_key
+from guardian.decide.checkpoint import Key, marks, read_key, recover, write_key
 from guardian.errors import InternalError, TransportError
 from tests.decide.feeding import run
 from tests.decide.memory import MemoryPort, MemoryPublisher, owned, read_on
@@ -127,3 +127,9 @@ def test_after_a_truncation_nothing_from_beyond_the_end_outlives_it() -> None:
         assert port.writes[-1] == f"delete 0/mark/{9:020d}"  # last: until then a successor finds the truncation again
 
     run(test)
+
+
+def test_the_place_to_go_on_is_the_greatest_mark_of_each_partition_whatever_else_lies_there() -> None:
+    keys = [write_key(1, Key("", offset)) for offset in (7, 12, 9)]
+    keys += [write_key(1, Key("mark", 40)), write_key(2, Key("a", 3)), b"1/mark/x", b"stranger", b"/mark/5"]
+    assert marks(keys) == {1: 12}

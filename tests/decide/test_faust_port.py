@@ -1,10 +1,17 @@
-"""What the port holds Faust to: a recovery that a new rebalance has overtaken settles nothing."""
+"""What the port holds Faust to: a recovery that was overtaken settles nothing, and nothing comes twice for nothing."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from guardian.decide.faust_port import FaustPort
+from guardian.decide.port import Arrival, Delivered
+from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import load_settings
-from tests.decide.feeding import run
+from tests.brokers import Broker, settings_for
+from tests.decide.counting import CountingEngine
+from tests.decide.feeding import deciding, feeding, run
+from tests.eventually import eventually
 
 
 def test_the_end_of_a_recovery_is_believed_only_when_no_other_rebalance_has_begun() -> None:
@@ -26,5 +33,41 @@ def test_the_end_of_a_recovery_is_believed_only_when_no_other_rebalance_has_begu
         # Begun: the next end is its own.
         recovery.signal_recovery_start.clear()
         assert not app._is_overtaken()
+
+    run(test)
+
+
+def test_a_successor_is_given_nothing_from_before_the_checkpoint(broker: Broker) -> None:
+    delivered: list[Delivered] = []
+
+    class Listens(FaustPort):
+        async def next(self) -> Arrival:
+            arrival = await super().next()
+            if isinstance(arrival, Delivered):
+                delivered.append(arrival)
+            return arrival
+
+    async def test() -> None:
+        settings, engines = settings_for(broker, "successor"), list[CountingEngine]()
+
+        def restore(*saved: Any) -> CountingEngine:
+            engines.append(CountingEngine.restore(*saved))
+            return engines[-1]
+
+        home = partition_of("a", settings.partitions)
+        async with feeding(settings) as feeder:
+            for _ in range(60):
+                await feeder.requests("a", ok=1)
+            async with deciding(settings, restore):
+                await eventually(lambda: any(engine.counts.get("a") == 60 for engine in engines), within=40)
+            before = {engine.partition: engine.next_offset for engine in engines}
+            assert before[home] >= 60
+            await feeder.requests("a", ok=1)
+            async with deciding(settings, restore, port=Listens):
+                await eventually(lambda: any(engine.counts.get("a") == 61 for engine in engines), within=40)
+        first = {}
+        for arrival in delivered:
+            first.setdefault(arrival.partition, arrival.offset)
+        assert all(offset >= before[partition] for partition, offset in first.items()), (first, before)
 
     run(test)
