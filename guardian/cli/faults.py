@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import traceback
 from contextvars import ContextVar
@@ -95,8 +94,3 @@ def problem_text(problem: Problem, source: str) -> str:
     path = f" [bold]{escape(problem.path)}[/]:" if problem.path else ""
     fix = f" [dim]({escape(problem.fix)})[/]" if problem.fix else ""
     return f"{escape(place)}:{path} {escape(problem.message)}{fix}"
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Return whether a person ended the command rather than a fault."""
-    return isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
