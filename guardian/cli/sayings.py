@@ -13,8 +13,8 @@ from guardian.cli.screen import one_line
 from guardian.cli.views import decision_moved, time_text
 from guardian.core.events import BEAT_KEY
 from guardian.core.outputs import Alert, Decision, Rollback
-from guardian.core.text import serving_text
-from guardian.core.words import Severity
+from guardian.core.text import serving_text, weight_text
+from guardian.core.words import Reason, Severity
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback
 
@@ -104,7 +104,8 @@ def _alert_line(alert: Alert, document: dict[str, Any]) -> Line:
     """How loud, what, what was done."""
     word = f"[bold red]{alert.severity}[/]" if alert.active else "[green]over[/]"
     tell = f" (tell {escape(alert.tell)})" if alert.tell else ""
-    text = f"{word} {escape(alert.trigger)}: {escape(alert.text)}, {alert.do}{tell}"
+    done = f", {alert.do}{tell}" if alert.active else ""
+    text = f"{word} {escape(alert.trigger)}: {escape(alert.text)}{done}"
     return Line(alert.flag, alert.at_ms, "", alert.severity, text, document)
 
 
@@ -132,9 +133,10 @@ def _flag_line(said: Said) -> Line:
 
 
 def _rollback_line(rollback: Rollback, document: dict[str, Any]) -> Line:
-    """From where to where, why."""
+    """From where to where, why; the kill switch leaves the rollout's own weight and serves none of it."""
     before = serving_text(rollback.from_weight_bp, rollback.from_dual_run_bp)
-    moved = f"{before} -> {serving_text(rollback.to_weight_bp, rollback.to_dual_run_bp)}"
+    after = serving_text(rollback.to_weight_bp, rollback.to_dual_run_bp)
+    moved = f"{before} -> {weight_text(0) if rollback.reason is Reason.KILLED else after}"
     text = f"{rollback.reason} {moved}: {escape(rollback.text)}"
     return Line(rollback.flag, rollback.at_ms, str(rollback.reason), None, text, document)
 

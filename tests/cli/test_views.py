@@ -13,11 +13,11 @@ from guardian.cli.asking import decision_line
 from guardian.cli.door import Said, Topic
 from guardian.cli.sayings import read
 from guardian.cli.views import decision_moved, list_table, status_line, status_page, time_text
-from guardian.core.outputs import FlagChange, StepStatus
+from guardian.core.outputs import Alert, FlagChange, Rollback, StepStatus
 from guardian.core.words import Outcome, Phase, Reason
 from guardian.wire.outputs import encode_output
 from tests.cli.samples import AT_MS, flag_state, status
-from tests.wire.samples import DECISION, ROLLBACK
+from tests.wire.samples import DECISION, ROLLBACK, alert
 
 
 def shown(page: RenderableType, width: int = 200) -> str:
@@ -144,6 +144,26 @@ def test_a_step_back_from_a_dual_run_says_that_it_ended() -> None:
         line = read(topic, Said(message.key.decode(), message.value))
         assert line is not None
         assert told in Text.from_markup(line.markup).plain
+
+
+def told(topic: Topic, output: Rollback | Alert) -> str:
+    """Return the line of one record."""
+    message = encode_output(output)
+    line = read(topic, Said(message.key.decode(), message.value))
+    assert line is not None
+    return Text.from_markup(line.markup).plain
+
+
+def test_a_kill_is_told_as_a_way_to_nothing_though_the_rollout_keeps_its_weight() -> None:
+    killed = replace(ROLLBACK, reason=Reason.KILLED, from_weight_bp=5_000, to_weight_bp=5_000)
+    assert told(Topic.ROLLBACKS, killed).startswith("KILLED 50% -> 0%: ")
+
+
+def test_what_was_done_is_told_with_an_alert_and_not_with_its_end() -> None:
+    fired = alert(tell="on-call")
+    assert told(Topic.ALERTS, fired).endswith(f", {fired.do} (tell on-call)")
+    over = replace(fired, active=False, text="resolved by anna: mended")
+    assert told(Topic.ALERTS, over) == f"over {fired.trigger}: resolved by anna: mended"
 
 
 def test_a_narrow_list_leaves_out_the_owner_and_keeps_the_reason() -> None:
