@@ -215,7 +215,7 @@ def evidence_text(status: RolloutStatus) -> str:
     fresh = "guardian is blind" if status.lag_ms < 0 else f"watermark lag {duration_text(status.lag_ms)}"
     parts = [f"{fresh} (watermark {time_text(status.watermark_ms)})"]
     parts.append(f"late {count_text(status.late_count)}")
-    parts.append(f"by an older flag version {count_text(status.stale_version_count)}")
+    parts.append(f"{count_text(status.stale_version_count)} decided by an older flag version")
     if status.evidence_from_ms:
         parts.append(f"whole since {time_text(status.evidence_from_ms)}")
     return ", ".join(parts)

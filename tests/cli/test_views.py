@@ -62,7 +62,7 @@ def test_status_shows_attempt_version_and_how_fresh_the_evidence_is() -> None:
     assert f"flag version {AT_MS}" in text
     assert "watermark lag 2.1s" in text
     assert "late 3" in text
-    assert "by an older flag version 17" in text
+    assert "17 decided by an older flag version" in text
 
 
 def test_status_says_so_when_guardian_is_blind() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from guardian.cli.doctor.finding import Asking, Finding, Level, ok
 from guardian.cli.door import Door
 from guardian.cli.reading import Present
+from guardian.cli.views import time_text
 from guardian.core.outputs import RolloutStatus
 from guardian.core.text import duration_text
 from guardian.core.words import Phase
@@ -68,7 +69,8 @@ def _watermarks(current: list[RolloutStatus]) -> Finding:
         fix = "a source partition is missing or far behind: see groups and lag"
         return Finding("watermarks", Level.PROBLEM, text, fix)
     worst = max(current, key=lambda one: one.lag_ms)
-    text = f"evidence is {duration_text(worst.lag_ms)} behind at most ({worst.state.flag})"
+    when = time_text(worst.updated_ms)
+    text = f"evidence was {duration_text(worst.lag_ms)} behind at most ({worst.state.flag}, as of {when})"
     if worst.lag_ms > LAG_MS:
         return Finding("watermarks", Level.WARNING, text, "see groups and lag: ingest does not keep up")
     return ok("watermarks", text)
