@@ -155,7 +155,7 @@ class Owned:
         outputs = self._publisher.unacked(self.partition)
         self._checkpoint.begin(captured)
         self._saved_offset = captured.next_offset
-        self._writing = asyncio.create_task(self._write(captured, outputs))
+        self._writing = asyncio.create_task(self._write(outputs))
         return self._writing
 
     async def close(self) -> None:
@@ -165,7 +165,7 @@ class Owned:
             await asyncio.gather(self._writing, return_exceptions=True)
         self._shown.forget()
 
-    async def _write(self, captured: Captured, outputs: tuple[asyncio.Future[object], ...]) -> None:
+    async def _write(self, outputs: tuple[asyncio.Future[object], ...]) -> None:
         # Step 2: every output up to that instant is acked. One that is not ends the attempt as a whole (publish.py).
         if outputs:
             await asyncio.wait(outputs)
