@@ -1,6 +1,7 @@
 """The owner follows guardian.flags: where an older document lies on top of a newer one, it asserts its own again.
 
-Compaction keeps the last record of a key, also a late one of a zombie. The answer goes through the log as a Reassert.
+Compaction keeps the last record of a key, also a late one of a zombie, or a stranger's tombstone. The answer goes
+through the log as a Reassert.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Version(NamedTuple):
 
     epoch: int
     version: int
+
+
+GONE: Final = Version(-1, -1)
+"""A tombstone, older than any document: readers would fall back to the code's default, which may be the candidate."""
 
 
 class _Metadata(msgspec.Struct):
@@ -120,7 +125,8 @@ class FlagWatch:
         """
         async for record in follow(self._settings, ["flags"], from_beginning=True):
             flag = (record.key or b"").decode(errors="replace")
-            if flag != BEAT_KEY and (version := read_version(record.value)) is not None:
+            version = GONE if record.value is None else read_version(record.value)
+            if flag != BEAT_KEY and version is not None:
                 self._landed.see(flag, version, _now_ms())
 
     async def check(self) -> None:
@@ -132,8 +138,10 @@ class FlagWatch:
             if checks % SCAN_EVERY == 0:
                 for state in self._asserted():
                     self._landed.expect(state.flag, Version(state.epoch, state.version), _now_ms())
-            for flag, version in self._landed.covered(_now_ms()):
-                if (partition := self._owner_of(flag)) is not None:
+            covered = self._landed.covered(_now_ms())
+            ours = {state.flag for state in self._asserted()} if covered else set()
+            for flag, version in covered:
+                if flag in ours and (partition := self._owner_of(flag)) is not None:
                     REASSERTS.inc()
                     payload = encode_payload(Reassert(flag, version.epoch, version.version))
                     self._publisher.write(Message("inputs", b"", payload, [], partition), partition)

@@ -33,7 +33,7 @@ SPEC: dict[str, Any] = {
 
 def documents(reader: Reader, flag: str) -> list[dict[str, Any]]:
     records = [record for record in reader.of("flags") if record.key == flag.encode()]
-    return [msgspec.json.decode(record.value) for record in records]
+    return [msgspec.json.decode(record.value) for record in records if record.value is not None]
 
 
 def weights(reader: Reader, flag: str) -> list[int]:

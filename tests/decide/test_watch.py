@@ -71,5 +71,10 @@ def test_a_zombies_late_document_is_covered_again_by_a_newer_one_that_says_the_s
             await eventually(covered_again, within=15)
             assert last["killed"]
             assert msgspec.json.decode(old.value)["metadata"]["killed"] is False
+            # A tombstone is nobody's to write: without a document the code's default would come back.
+            again = last["version"]
+            await feeder.client.send_and_wait(old.topic, None, key=old.key, partition=old.partition)
+            await eventually(lambda: documents(reader, "new-pricing")[-1]["metadata"]["version"] > again, within=15)
+            assert documents(reader, "new-pricing")[-1]["metadata"]["killed"]
 
     run(test)
