@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import Any, Final
 
+import msgspec
 from aiokafka import ConsumerRecord
 
-from guardian.core.outputs import RolloutStatus
-from guardian.errors import DecodeError
 from guardian.kafka.clients import follow, read_compacted
 from guardian.kafka.settings import Settings
-from guardian.wire.outputs import decode_status
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +22,22 @@ class Arms:
 
     control: str = "off"
     candidate: str = "on"
+
+
+class _State(msgspec.Struct):
+    flag: str
+    control: str
+    candidate: str
+
+
+class _Status(msgspec.Struct):
+    """As much of a status as ingest needs: a newer decide may say more, and in words that are not known here."""
+
+    state: _State
+    spec: dict[str, Any]
+
+
+_decoder: Final = msgspec.json.Decoder(_Status)
 
 
 @dataclass
@@ -55,12 +70,12 @@ class Rollouts:
             self.remove((record.key or b"").decode(errors="replace"))
             return
         try:
-            status = decode_status(record.value)
-        except DecodeError as error:
+            status = _decoder.decode(record.value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             log.warning("guardian.rollouts offset %d cannot be read: %s", record.offset, error)
             return
         state = status.state
-        self.put(state.flag, Arms(state.control, state.candidate), components_of(status))
+        self.put(state.flag, Arms(state.control, state.candidate), _components_of(status))
 
     def _set_components(self, flag: str, components: tuple[str, ...]) -> None:
         for component in self._of_flag.pop(flag, ()):
@@ -75,8 +90,8 @@ class Rollouts:
             self._of_flag[flag] = components
 
 
-def components_of(status: RolloutStatus) -> tuple[str, ...]:
-    """Return the components whose migration events belong to a rollout."""
+def _components_of(status: _Status) -> tuple[str, ...]:
+    """The components whose migration events belong to a rollout."""
     found = status.spec.get("components")
     if not isinstance(found, list | tuple):
         return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from aiokafka import ConsumerRecord
 
 from guardian.ingest.known import Arms, Rollouts
@@ -30,6 +32,16 @@ def test_a_record_that_cannot_be_read_changes_nothing() -> None:
     rollouts = Rollouts()
     rollouts.put("pricing", Arms(), ("engine",))
     rollouts.take(record(b"pricing", b"{"))
+    assert rollouts.components == {"engine": ("pricing",)}
+
+
+def test_a_rollout_is_known_though_a_later_version_speaks_of_it_in_words_of_its_own() -> None:
+    standing = encode_output(status(state=flag_state(flag="pricing"), spec={"components": ["engine"]}))
+    found = json.loads(standing.value)
+    found["state"] |= {"phase": "hovering", "audience": ["internal"]}
+    found |= {"reason": "SOMETHING_NEW", "figures": "of another kind"}
+    rollouts = Rollouts()
+    rollouts.take(record(standing.key, json.dumps(found).encode()))
     assert rollouts.components == {"engine": ("pricing",)}
 
 
