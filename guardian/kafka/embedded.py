@@ -54,7 +54,7 @@ class EmbeddedBroker:
         except ImportError as error:
             raise SettingsError(
                 "the embedded broker needs the package confluent-kafka",
-                "pip install 'rollout-guardian[embedded]'",
+                "pip install 'rollout-guardian[embedded]', in a clone of the repository pip install '.[embedded]'",
             ) from error
         # Step 1: the cluster belongs to a librdkafka client, and lives as long as that client; it replaces the address.
         self._cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})

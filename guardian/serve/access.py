@@ -216,7 +216,8 @@ def _credential(request: Request, right: Right) -> str:
 
 
 def _unauthorized(message: str, fix: str) -> Refused:
-    challenge = 'Bearer realm="guardian", Basic realm="guardian", charset="UTF-8"'
+    # Basic first: Chromium looks at the first of a header alone, and asks its user for nothing when that is Bearer.
+    challenge = 'Basic realm="guardian", charset="UTF-8", Bearer realm="guardian"'
     return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", message, fix, headers={"WWW-Authenticate": challenge})
 
 
