@@ -22,10 +22,13 @@ def promtool() -> Path:
     Nothing of the machine changes, and no server is started: apt-get keeps its lists in the cache, too.
 
     Raises:
+        FileNotFoundError: neither promtool nor apt-get is on this machine.
         CalledProcessError: apt-get or dpkg failed.
     """
     if own := shutil.which("promtool"):
         return Path(own)
+    if not shutil.which("apt-get"):
+        raise FileNotFoundError("no promtool here, and no apt-get to fetch it with: install Prometheus's promtool")
     program = HOME / "promtool"
     if not program.exists():
         HOME.mkdir(parents=True, exist_ok=True)
