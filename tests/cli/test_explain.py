@@ -165,6 +165,17 @@ def test_a_rollback_by_real_errors_is_explained_from_the_log(server: Server, tmp
     assert len(server.json("explain", "explained", "--last", "3")["explanations"]) == 3
 
 
+def test_a_kill_is_explained_by_who_did_it_and_what_everybody_has_now(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "night")
+    assert server.guardian("start", "night").exit_code == 0
+    assert server.guardian("kill", "night", "--reason", "prices look odd").exit_code == 0
+    said = server.guardian("tail", "decisions", "--flag", "night", "--reason", "KILLED", "--from-beginning", "-n", "2")
+    assert "free it with unkill" in said.stdout, "guardian's own word of it comes after the person's"
+    page = server.guardian("explain", "night").stdout
+    assert "control for everybody, 5% once it is freed" in page
+    assert "prices look odd" in page
+
+
 def test_a_rule_is_not_passed_off_for_that_of_then_when_the_spec_was_applied_anew(
     server: Server, tmp_path: Path
 ) -> None:

@@ -76,7 +76,9 @@ class _Found:
             return
         if decision.reason is Reason.APPLIED:
             self.applied_ms = decision.at_ms
-        chosen = decision.id == self._wanted if self._wanted else decision.reason not in self._passed_over
+        # After a kill guardian itself says that it waits for unkill; who killed, and why, says the answer before.
+        waits = decision.reason is Reason.KILLED and not decision.command
+        chosen = decision.id == self._wanted if self._wanted else not (waits or decision.reason in self._passed_over)
         if chosen and decision.id not in [one.id for one in self.kept]:
             self.kept.append(decision)
 
@@ -129,6 +131,8 @@ def _page(one: Explanation) -> RenderableType:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
     moved = decision_moved(decision)
+    if decision.reason is Reason.KILLED:
+        moved = f"control for everybody, {moved} once it is freed"
     phase = f"{decision.from_phase} -> {decision.phase}" if decision.from_phase != decision.phase else decision.phase
     facts.add_row("what", Text(f"{phase}, {moved}"))
     facts.add_row("why", Text(f"{decision.outcome} {decision.reason}: {one.meaning}"))
