@@ -17,6 +17,12 @@ from tests.eventually import eventually
 from tests.sdk.scenes import QUICK, closed_port, installed
 
 
+@pytest.fixture(autouse=True)
+def _as_in_an_application(caplog: pytest.LogCaptureFixture) -> None:
+    """The commands that other tests ran in this process keep aiokafka quiet; an application does not."""
+    caplog.set_level(logging.INFO, logger="aiokafka")
+
+
 @contextmanager
 def away() -> Iterator[tuple[GuardianProvider, Telemetry]]:
     """A provider and a telemetry client that have tried to reach a broker several times."""
