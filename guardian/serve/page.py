@@ -9,6 +9,7 @@ from html import escape
 from itertools import islice
 from typing import Final
 
+from guardian.core.alerts import NO_FLAG
 from guardian.core.outputs import Alert, Decision, Figures, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import (
@@ -34,7 +35,7 @@ STYLE: Final = """
 :root{color-scheme:light dark}
 body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.3rem}h2{font-size:1.1rem;margin:0}h3{font-size:.95rem;margin:1rem 0 .2rem}
-section{border:1px solid #8886;border-radius:6px;padding:.8rem 1rem;margin:1rem 0}
+section{border:1px solid #8886;border-radius:6px;padding:.8rem 1rem;margin:1rem 0;overflow-x:auto}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}
 th{font-weight:600;color:#888}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .tag{border-radius:4px;padding:0 .4rem;border:1px solid currentColor;font-size:.85rem}
@@ -85,7 +86,8 @@ def status_page(site: Site, flag: str = "") -> str:
     board = site.board
     found = [status for name, status in board.rollouts.items() if flag in ("", name)]
     found.sort(key=lambda status: (status.state.phase is Phase.ARCHIVED, -status.since_ms, status.state.flag))
-    active = [alert for alert in reversed(board.alerts.values()) if alert.active and flag in ("", alert.flag)]
+    mine = (flag, NO_FLAG)  # what guardian says about itself concerns every flag
+    active = [alert for alert in reversed(board.alerts.values()) if alert.active and (not flag or alert.flag in mine)]
     decisions = (decision for decision in reversed(board.decisions) if _is_news(decision, flag))
     parts = [f"<h1>guardian · {escape(site.settings.prefix)}</h1>", _readiness(site.not_ready()), _alerts(active)]
     parts += [_rollout(status) for status in found[:SHOWN_ROLLOUTS]]
@@ -109,10 +111,14 @@ def _readiness(reasons: list[str]) -> str:
 def _alerts(active: list[Alert]) -> str:
     if not active:
         return ""
-    rows = [
-        _row(_time(alert.onset_ms), _tag(alert.severity, "bad"), escape(alert.flag), escape(alert.text))
-        for alert in active[:SHOWN_ALERTS]
-    ]
+    # All partitions of a topic give the same alert at once: one is shown, the others would hide the rollouts.
+    alike: dict[str, list[Alert]] = {}
+    for alert in active:
+        alike.setdefault(alert.trigger.partition(" ")[0] if alert.flag == NO_FLAG else alert.id, []).append(alert)
+    rows = []
+    for first, *others in islice(alike.values(), SHOWN_ALERTS):
+        text = first.text + (f" (and {len(others):,} more)" if others else "")
+        rows.append(_row(_time(first.onset_ms), _tag(first.severity, "bad"), escape(first.flag), escape(text)))
     return f"<section><h2>Active alerts ({len(active):,})</h2><table>{''.join(rows)}</table></section>"
 
 

@@ -46,6 +46,16 @@ def site(*outputs: Any) -> Site:
     return found
 
 
+def test_alerts_about_guardian_itself_stand_on_the_page_of_every_flag_one_for_all_partitions() -> None:
+    gone = [alert(n, flag="*", trigger=f"recreated shop.telemetry/{n}", text=f"{n} was recreated") for n in range(16)]
+    other = alert(99, flag="b", text="errors of another flag")
+    text = Reader(status_page(site(status(), *gone, other), flag="a")).text
+    assert "Active alerts (16)" in text
+    assert text.count("was recreated") == 1
+    assert "15 was recreated (and 15 more)" in text
+    assert "errors of another flag" not in text
+
+
 def test_a_flag_under_the_kill_switch_is_shown_as_it_is_served() -> None:
     text = Reader(status_page(site(status(state=state(killed=True))))).text
     assert "0% on (5% once it is freed)" in text
