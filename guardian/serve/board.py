@@ -78,6 +78,13 @@ class Board:
             metrics.RUBBISH.labels(topic).inc()
             log.warning("%s, partition %d, offset %d: %s", record.topic, record.partition, record.offset, error.message)
 
+    def past_is_read(self) -> None:
+        """Put in order of time what came partition by partition; from here on what comes is news."""
+        self.decisions = deque(sorted(self.decisions, key=lambda one: one.at_ms), maxlen=KEPT_DECISIONS)
+        self.rollbacks = deque(sorted(self.rollbacks, key=lambda one: one.at_ms), maxlen=KEPT_ROLLBACKS)
+        self.alerts = dict(sorted(self.alerts.items(), key=lambda item: item[1].at_ms))
+        self.live = True
+
     def beat_ages_s(self, partitions: int) -> dict[int, float | None]:
         """Return how long ago each partition gave a sign of life, in seconds; None for never."""
         now_s = time.monotonic()

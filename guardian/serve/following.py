@@ -123,7 +123,7 @@ class Follower:
         metrics.BEHIND.set(self.lag_records)
         if not self._board.live and all(at[place] >= end for place, end in self._past.items()):
             log.info("the past is read: %d rollouts, %d flags", len(self._board.rollouts), len(self._board.states))
-            self._board.live = True
+            self._board.past_is_read()
 
     def _lose(self, error: BaseException) -> None:
         """Note that Kafka does not answer."""

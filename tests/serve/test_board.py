@@ -65,6 +65,16 @@ def test_decisions_are_kept_up_to_a_bound_the_newest_stay() -> None:
     assert (len(models.decisions), models.decisions[0].offset) == (KEPT_DECISIONS, 3)
 
 
+def test_the_past_of_several_partitions_stands_in_order_of_time_once_it_is_read() -> None:
+    models = board()
+    for number, flag in ((5, "x"), (9, "x"), (1, "y"), (7, "y")):
+        models.take("decisions", record(decision(flag, at_ms=AT_MS + number)))
+        models.take("alerts", record(alert(number, flag=flag, at_ms=AT_MS + number)))
+    models.past_is_read()
+    assert [one.at_ms - AT_MS for one in models.decisions] == [1, 5, 7, 9]
+    assert [one.at_ms - AT_MS for one in models.alerts.values()] == [1, 5, 7, 9]
+
+
 def test_of_too_many_alerts_the_oldest_that_is_over_goes_first() -> None:
     models = board()
     models.take("alerts", record(alert(1)))
@@ -84,7 +94,7 @@ def test_the_past_is_told_to_nobody_as_news_but_every_decision_to_the_desk() -> 
     models = Board(hub, told.append)
     client = hub.join(Stream.DECISIONS)
     models.take("decisions", record(decision(text="old")))
-    models.live = True
+    models.past_is_read()
     models.take("decisions", record(decision(text="new")))
     assert [one.text for one in told] == ["old", "new"]
     sent = asyncio.run(_all(client))
@@ -106,6 +116,6 @@ def test_a_sign_of_life_from_before_the_start_is_as_old_as_it_says() -> None:
     ages = models.beat_ages_s(2)
     assert ages[1] is None
     assert ages[0] == pytest.approx(3_600, abs=5)
-    models.live = True
+    models.past_is_read()
     models.take("flags", raw("flags", b"_beat", b"{}", timestamp=hour_ago_ms, partition=0))
     assert models.beat_ages_s(1)[0] == pytest.approx(0, abs=5)
