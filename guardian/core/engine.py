@@ -72,7 +72,7 @@ class Engine:
         clock.read_log(record.log_ms)
         if isinstance(record.payload, Watermarks):
             clock.read_marks(record.payload)
-        now = self._instant(record.offset, self._stale(), clock.lag_ms)
+        now = self._instant(record.offset, self._stale(), self.lag_ms)
         if clock.leaps != leaps:
             self._report_leap(now)
         match record.payload:
@@ -187,8 +187,8 @@ class Engine:
 
     @property
     def lag_ms(self) -> int:
-        """Log time less watermark; -1 when guardian is blind."""
-        return self._state.clock.lag_ms
+        """Log time less watermark; -1 when guardian is blind, as it is when batches of a source are left out."""
+        return -1 if self._state.frozen else self._state.clock.lag_ms
 
     # Batches
 

@@ -108,6 +108,7 @@ def test_a_recreated_topic_stops_its_partition_with_an_alert() -> None:
     assert "telemetry/0 was recreated: its id was id-1, now it is id-9" in alert.text
     scene.seconds(10)
     assert scene.where == "progressing only 500"
+    assert (scene.engine.lag_ms, scene.status().lag_ms) == (-1, -1), "blind, whatever the watermark says"
 
 
 def test_a_topic_that_a_person_has_accepted_ends_what_was_frozen_for_the_one_before() -> None:
