@@ -15,7 +15,7 @@ from guardian.wire.commands import decode_command
 from guardian.wire.outputs import decode_decision, decode_status
 from tests.faults.load import FLAGS
 from tests.faults.topics import Records, read_all
-from tests.ingest.log import Applied
+from tests.ingest.log import MIGRATION_TYPES, Applied
 
 SOURCES = ("telemetry", "migrations", "commands")
 OUTPUTS = ("inputs", "flags", "rollouts", "rollbacks", "decisions", "dead-letters")
@@ -135,6 +135,9 @@ def _check_inputs(topics: Records, sent: Sent, verdict: Verdict) -> None:
     requests = sum(count for (_, name), count in sent.counts.items() if name.split(":")[1] in OUTCOMES)
     if applied.counts.total() != requests:
         verdict.problems.append(f"guardian.inputs holds {applied.counts.total()} requests of {requests}: it was ingest")
+    migrations = Counter({(flag, name): sent.counts[flag, f"on:{name}"] for flag in FLAGS for name in MIGRATION_TYPES})
+    if wrong := (migrations - applied.migrations) + (applied.migrations - migrations):
+        verdict.problems.append(f"guardian.inputs has other migration events, so it was ingest: {wrong}")
 
 
 OUTCOMES = ("ok", "error", "timeout", "crash", "hang")

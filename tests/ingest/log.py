@@ -12,6 +12,8 @@ from guardian.kafka.clients import consumer, running
 from guardian.kafka.settings import Settings
 from guardian.wire.inputs import decode_payload
 
+MIGRATION_TYPES = ("success", "failure", "fallback")
+
 
 @dataclass
 class Applied:
@@ -19,6 +21,7 @@ class Applied:
 
     Args:
         counts: requests by (flag, variant).
+        migrations: migration events by (flag, type).
         commands: in the order in which they were applied, by input partition.
         ends: the applied end by (input partition, source).
         repeated: batches that were dropped.
@@ -28,6 +31,7 @@ class Applied:
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    migrations: Counter[tuple[str, str]] = field(default_factory=Counter)
     commands: dict[int, list[Command]] = field(default_factory=dict)
     ends: dict[tuple[int, Source], int] = field(default_factory=dict)
     repeated: int = 0
@@ -54,6 +58,9 @@ class Applied:
         self.commands.setdefault(partition, []).extend(payload.commands)
         for cell in payload.cells:
             self.counts[cell.flag, cell.variant] += sum(bucket.n for bucket in cell.buckets)
+            for bucket in cell.buckets:
+                for name, count in zip(MIGRATION_TYPES, bucket.migrations, strict=False):
+                    self.migrations[cell.flag, name] += count
 
 
 class Log:
