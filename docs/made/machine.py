@@ -18,6 +18,15 @@ Phase and signal give the next phase. A pair that is not in the table is refused
 - Triggers act in every phase that serves the candidate. So every such phase can be rolled back.
 - Nothing is promoted out of `paused`: only `resume` ends it.
 - `archived` is the end.
+
+**Two people at once.** A rollout's `turn` grows with each change of phase, step, weight, kill switch or spec,
+and when a trigger fires.
+A command that climbs (`start`, `promote`, `resume`, `unkill`) may carry the one that its sender saw as `seen_turn`,
+and `apply` the `seen_revision`.
+When it is another by then, the command is refused with `REFUSED_OVERTAKEN`, and the answer says who came between.
+The command line sends both for one flag.
+Over HTTP and by hand they may be left out: the command is unconditional then, as one for all flags is.
+What protects (`rollback`, `kill`, `pause`, `bug`) is never refused for it.
 """
 _PHASES = {
     Phase.DRAFT: "applied, not started: nobody has the candidate",

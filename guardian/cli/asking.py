@@ -6,16 +6,18 @@ import time
 import uuid
 from typing import Any
 
+from msgspec.structs import replace
 from rich.markup import escape
 
-from guardian.cli.door import Answers
+from guardian.cli.door import Answers, Door
 from guardian.cli.options import NO_REASON, OrderOptions
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, one_line, print_json
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
+from guardian.core.seen import CLIMBING
 from guardian.core.text import serving_text
-from guardian.core.words import Reason
+from guardian.core.words import ALL_FLAGS, Reason
 from guardian.errors import DecodeError, Exit, SettingsError
 from guardian.wire.commands import MAX_REASON_CHARS, encode_command
 
@@ -45,9 +47,26 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
         )
     )
     wait_s = 0.0 if options.no_wait else options.wait_s
-    result = finish(door.ask(given, wait_s))
+    result = finish(_ask(door, given, wait_s))
     show_answers(result, as_json=options.as_json)
     return result.code()
+
+
+async def order_seen(door: Door, given: Command) -> Command:
+    """Return a command with what stands now, when it climbs: of two at once one is refused then.
+
+    What protects, and what is for all flags, is sent before anything else is looked up.
+    """
+    if given.command not in CLIMBING or given.flag == ALL_FLAGS:
+        return given
+    seen = await door.seen(given.flag)
+    if given.command == "apply":
+        return replace(given, seen_revision=seen.revision)
+    return replace(given, seen_turn=seen.turn)
+
+
+async def _ask(door: Door, given: Command, wait_s: float) -> Answers:
+    return await door.ask(await order_seen(door, given), wait_s)
 
 
 def _checked(given: Command) -> Command:

@@ -63,6 +63,19 @@ class Answers:
         return Exit.NO_ANSWER if self.silent else Exit.OK
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What stands now of one rollout, for a command that is meant for nothing else.
+
+    Args:
+        turn: as the status says; None when it is not known.
+        revision: what is applied, empty for no rollout; None when it is not known.
+    """
+
+    turn: int | None = None
+    revision: str | None = None
+
+
 class Door(Protocol):
     """What a command may want of a running guardian.
 
@@ -76,6 +89,10 @@ class Door(Protocol):
 
     def watch(self) -> AsyncGenerator[Present, None]:
         """Yield the statuses as they stand, about once a second, for ever."""
+        ...
+
+    async def seen(self, flag: str) -> Seen:
+        """Return what stands now of one rollout."""
         ...
 
     async def ask(self, given: Command, wait_s: float) -> Answers:

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from guardian.cli.door import Answers, Said, Sayings, Topic
+from guardian.cli.door import Answers, Said, Sayings, Seen, Topic
 from guardian.cli.reading import Newest, Present, reached, reaching, read_present
 from guardian.cli.sending import Sent, send_lines
 from guardian.core.inputs import Command
@@ -55,6 +55,21 @@ class KafkaDoor:
             while True:
                 yield newest.present()
                 newest.take(_records(await reader.getmany(timeout_ms=_WATCH_MS)))
+
+    async def seen(self, flag: str) -> Seen:
+        """Return what stands now of one rollout."""
+        newest = Newest(self._settings)
+        only = partition_of(flag, self._settings.partitions)
+        async with self._reader(["rollouts"], only) as reader, reaching(self._settings):
+            behind = await self._seek(reader, list(reader.assignment()), past=True, since_ms=0)
+            while behind := await _still_behind(reader, behind):
+                records = _records(await reader.getmany(timeout_ms=_POLL_MS))
+                newest.take(record for record in records if record.key == flag.encode())
+        present = newest.present()
+        if present.unreadable:
+            return Seen()
+        status = present.statuses.get(flag)
+        return Seen(status.turn, status.revision) if status else Seen(revision="")
 
     async def ask(self, given: Command, wait_s: float) -> Answers:
         """Send a command and collect its answers."""

@@ -39,6 +39,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.REFUSED_WAIT: "after a rollback a new attempt takes more than was there",
     Reason.REFUSED_EVIDENCE: "nobody can see now how the candidate does; nothing was changed",
     Reason.REFUSED_TARGET: "there is no such target; nothing was changed",
+    Reason.REFUSED_OVERTAKEN: "somebody moved the rollout after what the sender had seen; nothing was changed",
     Reason.UNCHANGED: "it was so already; nothing was changed",
     Reason.NO_CONTROL: "everybody has the candidate: there is no control to compare with",
     Reason.BASELINE_TOO_SMALL: "too little of the past was kept before the first step to compare with",
@@ -87,6 +88,9 @@ def _of_refused(decision: Decision, status: RolloutStatus | None) -> list[str]:
         Reason.REFUSED_CHANGE: [
             "leave this part of the spec as it is applied (guardian apply FILE --dry-run shows the difference)",
             f"or guardian rollback {flag}, then apply: a new attempt may change everything",
+        ],
+        Reason.REFUSED_OVERTAKEN: [
+            f"guardian status {flag} shows where it stands now; give the command again if it is still right"
         ],
     }
     if decision.reason is Reason.REFUSED_EVIDENCE:

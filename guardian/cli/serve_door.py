@@ -6,13 +6,14 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 import msgspec
 from msgspec.structs import replace
 
-from guardian.cli.door import Answers, Sayings, Topic
+from guardian.cli.door import Answers, Sayings, Seen, Topic
 from guardian.cli.http_faults import document_of, fault_of, no_answer
 from guardian.cli.http_following import Following, may_heal
 from guardian.cli.http_logs import Past
@@ -70,12 +71,23 @@ class ServeDoor:
                     doubt = f"no answer from serve at {self._url}: what stands here may be old"
                     present = dataclasses.replace(present, doubts=[doubt])
 
+    async def seen(self, flag: str) -> Seen:
+        """Return what stands now of one rollout."""
+        async with self._client() as client:
+            reply = await client.get(f"/v1/rollouts/{flag}")
+        if reply.status_code == HTTPStatus.NOT_FOUND:
+            return Seen(revision="")
+        status = document_of(reply, self._url)
+        return Seen(status.get("turn"), status.get("revision"))
+
     async def ask(self, given: Command, wait_s: float) -> Answers:
         """Send a command and collect its answers."""
         wait_ms = int(min(wait_s, MAX_WAIT_S) * 1_000)
         async with self._client(REACH_S + wait_ms / 1_000 + _LATE_S) as client:
             if given.command == "apply":
                 words: dict[str, Any] = {"reason": given.reason, "wait_ms": wait_ms}
+                if given.seen_revision is not None:
+                    words["seen_revision"] = given.seen_revision
                 reply = await client.post("/v1/rollouts", params=words, json=given.spec)
             else:
                 place = "" if given.flag == ALL_FLAGS else f"/rollouts/{given.flag}"
@@ -139,6 +151,8 @@ def _order(given: Command, wait_ms: int) -> dict[str, Any]:
         body["to"] = given.to
     if given.force:
         body["force"] = True
+    if given.seen_turn is not None:
+        body["seen_turn"] = given.seen_turn
     if given.name:
         body |= {"name": given.name, "value": given.value}
     return body

@@ -26,6 +26,7 @@ from guardian.core.progress import BLIND, find_obstacle, go_on
 from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Outside
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
+from guardian.core.seen import is_repeated, overtaken
 from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import retry_needs
 from guardian.core.text import number_text, weight_text
@@ -89,7 +90,19 @@ def _unchanged(state: RolloutState, now: Instant, command: Command, text: str) -
     decide(state, now, stand(state), answer(command, Outcome.PASS, Reason.UNCHANGED, text))
 
 
+def _is_overtaken(state: RolloutState, now: Instant, command: Command) -> bool:
+    """Answer a command whose sender did not see the last move; False when it may be obeyed."""
+    text = overtaken(state, command, now.log_ms)
+    if text and is_repeated(state, command):
+        _unchanged(state, now, command, f"{command.command} was obeyed already")
+    elif text:
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_OVERTAKEN, text))
+    return bool(text)
+
+
 def _start(state: RolloutState, now: Instant, command: Command) -> None:
+    if _is_overtaken(state, now, command):
+        return
     if state.phase is Phase.ROLLED_BACK:
         if needs := retry_needs(state, now.log_ms):
             text = f"a new attempt still needs {'; '.join(needs)}"
@@ -103,6 +116,8 @@ def _start(state: RolloutState, now: Instant, command: Command) -> None:
 
 
 def _promote(state: RolloutState, now: Instant, command: Command) -> None:
+    if _is_overtaken(state, now, command):
+        return
     if state.killed:
         raise IllegalTransition("killed", "promote", f"free the kill switch first: guardian unkill {state.flag}")
     obstacle = find_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
@@ -125,6 +140,8 @@ def _pause(state: RolloutState, now: Instant, command: Command) -> None:
 def _resume(state: RolloutState, now: Instant, command: Command) -> None:
     if state.phase is Phase.PROGRESSING:
         _unchanged(state, now, command, "it is not paused")
+        return
+    if _is_overtaken(state, now, command):
         return
     resume(state, now, _done(command, "resumed"))
 
@@ -153,6 +170,8 @@ def _kill(state: RolloutState, now: Instant, command: Command) -> None:
 def _unkill(state: RolloutState, now: Instant, command: Command) -> None:
     if not state.killed:
         _unchanged(state, now, command, "the kill switch is off already")
+        return
+    if _is_overtaken(state, now, command):
         return
     text = _said(command, "freed") + f"; {weight_text(state.weight_bp)} again"
     switch(state, now, killed=False, cause=answer(command, Outcome.PASS, Reason.FREED, text))
@@ -252,6 +271,8 @@ def _reapply(state: RolloutState, now: Instant, command: Command, parse_spec: Pa
         return
     if spec.revision == state.spec.revision:
         _unchanged(state, now, command, f"revision {spec.revision} is applied already")
+        return
+    if _is_overtaken(state, now, command):
         return
     if refused := _refuse_change(state, spec):
         decide(state, now, before, refusal(command, Reason.REFUSED_CHANGE, refused))

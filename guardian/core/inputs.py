@@ -137,6 +137,9 @@ class Command(Struct):
         name: the figure that `metric` sets.
         value: what it is set to; null for every other command.
         force: of `promote`: also on stale or lost evidence.
+        seen_turn: the `turn` of the status that the sender saw; a command that climbs (start, promote, resume, unkill)
+            is refused when it is no longer that. Null for unconditional.
+        seen_revision: of `apply`: the revision that the sender saw, empty for no rollout; null for unconditional.
     """
 
     id: str
@@ -151,6 +154,8 @@ class Command(Struct):
     name: str = ""
     value: float | None = None
     force: bool = False
+    seen_turn: int | None = None
+    seen_revision: str | None = None
 
 
 class Source(Struct, array_like=True, frozen=True):

@@ -14,6 +14,9 @@ from guardian.core.words import Outcome, Phase, Reason
 
 NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
+_MOVES: Final = (Reason.APPLIED, Reason.KILLED, Reason.FREED, Reason.TRIGGER_FIRED)
+"""Reasons of decisions that move a rollout although phase, step and weight stay."""
+_MAX_WHO_CHARS: Final = 160
 
 
 class Instant(Struct):
@@ -120,6 +123,8 @@ def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> N
     """Record a decision and make it how the rollout stands (a refused command changes nothing)."""
     if cause.accepted and cause.reason not in NOT_A_STAND:
         state.outcome, state.reason, state.text = cause.outcome, cause.reason, cause.text
+        if cause.reason in _MOVES or before != stand(state):
+            _turn(state, now, cause)
     state.status_ms = 0
     now.said.append(
         Decision(
@@ -148,8 +153,17 @@ def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> N
             offset=now.offset,
             from_dual_run_bp=before.dual_run_bp,
             dual_run_bp=state.dual_run_bp,
+            turn=state.turn,
         )
     )
+
+
+def _turn(state: RolloutState, now: Instant, cause: Cause) -> None:
+    """Take note of a move: as a version, so that it grows even past a loss of state."""
+    state.turn = max(state.turn + 1, now.log_ms)
+    what = cause.command or (f"trigger {cause.trigger}" if cause.trigger else cause.reason)
+    state.moved_by = f"{what} by {cause.actor.name}"[:_MAX_WHO_CHARS]
+    state.moved_id = cause.command_id
 
 
 def record_rollback(state: RolloutState, now: Instant, before: Before, cause: Cause) -> None:

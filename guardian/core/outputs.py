@@ -149,6 +149,8 @@ class RolloutStatus(Struct, frozen=True):
         baseline: what rules compare with as the baseline, as a sentence; empty when none does.
         live_count: instances that were heard of in the last minute.
         behind: instances and services that still serve an older flag document, at most 20.
+        turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires; a command
+            that names it as seen is refused once it is another.
     """
 
     state: FlagState
@@ -176,6 +178,7 @@ class RolloutStatus(Struct, frozen=True):
     baseline: str = ""
     live_count: int = 0
     behind: list[str] = field(default_factory=list)
+    turn: int = 0
 
 
 class Decision(Struct, frozen=True):
@@ -187,6 +190,7 @@ class Decision(Struct, frozen=True):
         accepted: false for a refused command.
         from_phase, phase, from_weight_bp, weight_bp: before and after.
         from_dual_run_bp, dual_run_bp: the share for whom both implementations run, before and after.
+        turn: the rollout's, after it: what the next command may name as seen.
     """
 
     id: str
@@ -214,6 +218,7 @@ class Decision(Struct, frozen=True):
     offset: int
     from_dual_run_bp: int | None = None
     dual_run_bp: int | None = None
+    turn: int = 0
 
 
 class Alert(Struct, frozen=True):

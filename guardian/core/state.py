@@ -87,6 +87,8 @@ class RolloutState(Struct):
         gauges: of services; None unless a rule looks at one.
         fleet: which instance serves which version of the flag's document.
         reported: what people have said.
+        turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
+        moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
     """
 
     spec: RolloutSpec
@@ -134,6 +136,9 @@ class RolloutState(Struct):
     gauges: Gauges | None = None
     fleet: Fleet = field(default_factory=Fleet)
     reported: Reported = field(default_factory=Reported)
+    turn: int = 0
+    moved_by: str = ""
+    moved_id: str = ""
 
     @property
     def flag(self) -> str:

@@ -48,6 +48,7 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         baseline=baseline_text(state),
         live_count=len(state.fleet.live(now.watermark_ms, now.heard)),
         behind=behind(state, now),
+        turn=state.turn,
     )
 
 

@@ -89,6 +89,7 @@ class Reason(StrEnum):
     REFUSED_WAIT = "REFUSED_WAIT"  # rolled back: not resolved, or not waited long enough
     REFUSED_TARGET = "REFUSED_TARGET"  # no such step, or not below the present one
     REFUSED_EVIDENCE = "REFUSED_EVIDENCE"  # promote on stale or lost evidence, without force
+    REFUSED_OVERTAKEN = "REFUSED_OVERTAKEN"  # somebody moved the rollout after what the sender saw
     UNCHANGED = "UNCHANGED"  # the same revision, or already there
     # of a judged comparison
     NO_CONTROL = "NO_CONTROL"  # everybody has the candidate: there is nothing to compare with

@@ -29,6 +29,8 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
         name: the figure that `metric` sets.
         value: what it is set to.
         force: of `promote`: also on stale or lost evidence.
+        seen_turn: the `turn` of the status that its sender saw: start, promote, resume and unkill are refused once it
+            is another. Left out, the command is unconditional.
     """
 
     reason: str = ""
@@ -37,6 +39,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     value: float | None = None
     force: bool = False
+    seen_turn: int | None = None
 
 
 class Room:

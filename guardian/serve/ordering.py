@@ -26,13 +26,21 @@ from guardian.serve.taking import split_events, take_events
 from guardian.spec.advice import advice
 from guardian.spec.changes import changes
 from guardian.spec.load import load_spec
-from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, MAX_REASON_CHARS
+from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, MAX_NAME_CHARS, MAX_REASON_CHARS
 
 ORDER_BYTES: Final = 65_536
 VERBS: Final = tuple(command for command in COMMANDS if command != "apply")
 
 Reason = Annotated[str, Query(max_length=MAX_REASON_CHARS, description="Why; kept in the audit.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS, description="How long to wait for the answer, in milliseconds.")]
+SeenRevision = Annotated[
+    str | None,
+    Query(
+        max_length=MAX_NAME_CHARS,
+        description="The revision that is applied as far as you know, empty for none: the spec is refused when it is "
+        "another. Left out, the spec is applied whatever there is.",
+    ),
+]
 DryRun = Annotated[bool, Query(description="Say what would change, and send nothing.")]
 
 _ANSWER: Final[dict[str, Any]] = {
@@ -124,12 +132,14 @@ def _specs(routes: APIRouter, site: Site) -> None:
         dry_run: DryRun = False,
         reason: Reason = "",
         wait_ms: WaitMs = DEFAULT_WAIT_MS,
+        seen_revision: SeenRevision = None,
     ) -> Response:
         """Check a spec and make it the rollout's declaration, in mid-rollout too."""
         spec, document = await _read_spec(site, await read_body(request, MAX_COMMAND_BYTES))
         if dry_run:
             return json_reply(_preview(site, spec, document))
-        command = new_command("apply", spec.flag, actor=actor, reason=reason, spec=document)
+        fields = {"reason": reason, "spec": document, "seen_revision": seen_revision}
+        command = new_command("apply", spec.flag, actor=actor, **fields)
         return (await site.desk.ask(command, wait_ms)).reply()
 
 
@@ -211,7 +221,7 @@ async def _ask(site: Site, verb: str, flag: str, actor: Actor, body: bytes) -> A
         raise Refused(
             HTTPStatus.UNPROCESSABLE_ENTITY, "bad_body", f"wait_ms is {given.wait_ms}, not 0 to {MAX_WAIT_MS}"
         )
-    fields = {name: getattr(given, name) for name in ("reason", "to", "name", "value", "force")}
+    fields = {name: getattr(given, name) for name in ("reason", "to", "name", "value", "force", "seen_turn")}
     command = new_command(verb, flag, actor=actor, **fields)
     return await site.desk.ask(command, given.wait_ms)
 

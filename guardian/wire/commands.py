@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from guardian.core.inputs import Command
+from guardian.core.seen import CLIMBING
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.cloudevents import EventType, cloudevent_headers
@@ -107,6 +108,8 @@ def _check_words(command: Command) -> None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no force: it belongs to promote")
     if command.command in ONE_FLAG and command.flag == ALL_FLAGS:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} is for one flag, not for all")
+    if command.seen_turn is not None and command.flag == ALL_FLAGS and command.command in CLIMBING:
+        raise DecodeError(DecodeReason.BAD_VALUE, "seen_turn is of one flag, not of all")
     _check_figure(command)
 
 
@@ -130,6 +133,7 @@ def _check_bounds(command: Command) -> None:
         ("actor.via", command.actor.via, 1, MAX_NAME_CHARS),
         ("reason", command.reason, 0, MAX_REASON_CHARS),
         ("to", command.to, 0, MAX_NAME_CHARS),
+        ("seen_revision", command.seen_revision or "", 0, MAX_NAME_CHARS),
     ):
         if not least <= len(text) <= most:
             raise DecodeError(DecodeReason.BAD_VALUE, f"{name} has {len(text)} characters, not {least} to {most}")
@@ -137,6 +141,8 @@ def _check_bounds(command: Command) -> None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"ts is {command.ts}: Unix seconds are wanted")
     if not 0 <= command.epoch <= MAX_EPOCH:
         raise DecodeError(DecodeReason.BAD_VALUE, f"epoch is {command.epoch}")
+    if command.seen_turn is not None and not 0 <= command.seen_turn <= MAX_EPOCH:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"seen_turn is {command.seen_turn}")
     if command.spec is not None and _deeper_than(command.spec, MAX_SPEC_DEPTH):
         raise DecodeError(DecodeReason.BAD_VALUE, f"spec is nested deeper than {MAX_SPEC_DEPTH}")
     try:

@@ -195,3 +195,17 @@ def test_when_nobody_decides_the_answer_is_that_it_may_still_happen(embedded: Em
         assert (sent["ok"], sent["reason"], sent["silent"]) == (False, "no_answer", ["a"])
         everybody = client.post("/v1/kill", json={"wait_ms": 0}).json()
         assert everybody["silent"] == [f"partition {number}" for number in range(4)]
+
+
+def test_who_names_what_was_seen_is_refused_once_it_is_no_longer_so(
+    http: httpx.Client, flag: str, start: Callable[[str], None]
+) -> None:
+    start(flag)
+    paused = http.post(f"/v1/rollouts/{flag}/pause").json()["decisions"][0]
+    http.post(f"/v1/rollouts/{flag}/resume")
+    http.post(f"/v1/rollouts/{flag}/pause")
+    answer = http.post(f"/v1/rollouts/{flag}/resume", json={"seen_turn": paused["turn"]})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "REFUSED_OVERTAKEN")
+    late = http.post("/v1/rollouts", params={"seen_revision": ""}, content=spec(flag).replace("1h", "2h"))
+    assert (late.status_code, late.json()["reason"]) == (409, "REFUSED_OVERTAKEN")
+    assert http.post(f"/v1/rollouts/{flag}/kill", json={"seen_turn": 1}).status_code == 200

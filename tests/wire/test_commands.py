@@ -108,3 +108,12 @@ def test_whatever_passes_goes_through_the_log_unchanged(spec: dict[str, Any]) ->
 def test_no_bytes_break_the_reader(value: bytes) -> None:
     with suppress(DecodeError):
         assert decode_command(value).command in COMMANDS
+
+
+def test_what_was_seen_is_of_one_flag_and_what_protects_may_say_it_anyway() -> None:
+    seen = command(command="promote", seen_turn=1_763_700_000_000)
+    assert decode_command(encode_command(seen).value) == seen
+    assert encode_command(command(command="kill", flag="*", seen_turn=1))
+    for bad in ({"flag": "*", "seen_turn": 1}, {"seen_turn": -1}, {"seen_turn": 2**53}, {"seen_revision": "r" * 300}):
+        with pytest.raises(DecodeError):
+            encode_command(command(**bad))
