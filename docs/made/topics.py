@@ -26,7 +26,8 @@ _NOTES = {
     "telemetry": "How to send it, by HTTP or from Python, and what to send for what: [Telling guardian](telemetry.md).",
     "migrations": "How to send it: [Telling guardian](telemetry.md), or in Python [`@dual_run`](sdk.md).",
     "dead-letters": "Headers: `guardian-reason` (one word), `guardian-detail` (a sentence),"
-    " `guardian-source` (topic/partition/offset). `guardian doctor` tells of the newest.",
+    " `guardian-source` (topic/partition/offset). `guardian tail dead-letters` shows"
+    " them, `guardian doctor` tells of the newest.",
 }
 """By topic: one more line."""
 

@@ -21,6 +21,7 @@ class Topic(StrEnum):
     DECISIONS = "decisions"
     FLAGS = "flags"
     ROLLBACKS = "rollbacks"
+    DEAD_LETTERS = "dead-letters"
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Said:
     """One record of what guardian says.
 
     Args:
-        key: the flag; of an alert, its id.
-        value: JSON as on the topic; None for a tombstone.
+        key: the flag; of an alert or a dead letter, its id.
+        value: JSON as on the topic; None for a tombstone; of a dead letter, its `Letter`.
+        original: the bytes of a dead letter, where they may be shown; None otherwise.
     """
 
     key: str
     value: bytes | None
+    original: bytes | None = None
 
 
 Sayings = AsyncGenerator[Said | None, None]

@@ -34,7 +34,7 @@ class Past:
 
     def take(self, body: dict[str, Any]) -> list[Said]:
         """Return what a list of serve holds that was not seen before, the oldest first."""
-        found = body.get(self.topic, [])
+        found = body.get(self.topic.replace("-", "_"), [])
         if isinstance(found, dict):
             listed = [{"flag": flag, "document": document} for flag, document in found.items()]
             listed.sort(key=lambda one: _changed_ms(one["document"]))
@@ -53,7 +53,7 @@ class Past:
         if self.topic is Topic.FLAGS:
             document = value["document"]
             return Said(value["flag"], None if document is None else msgspec.json.encode(document))
-        key = value["id"] if self.topic is Topic.ALERTS else value["flag"]
+        key = value["id"] if self.topic in (Topic.ALERTS, Topic.DEAD_LETTERS) else value["flag"]
         return Said(key, msgspec.json.encode(value))
 
 

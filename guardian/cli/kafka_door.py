@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from guardian.cli.door import Answers, Said, Sayings, Seen, Topic
@@ -15,11 +16,13 @@ from guardian.cli.sending import Sent, send_lines
 from guardian.core.inputs import Command
 from guardian.core.words import ALL_FLAGS
 from guardian.kafka.answers import Gathering
+from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import consumer, producer, require_topics
 from guardian.kafka.keeper import KEPT_HEADER
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
 from guardian.wire.commands import encode_command
+from guardian.wire.dead_letters import read_letter
 from guardian.wire.outputs import decode_decision
 
 _POLL_MS: Final = 200
@@ -90,8 +93,9 @@ class KafkaDoor:
 
     async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends."""
-        # An alert's key is its own id, so its partition does not follow from the flag.
-        only = partition_of(flag, self._settings.partitions) if flag and topic is not Topic.ALERTS else None
+        # An alert's key is its own id, a dead letter's is any: their partitions do not follow from the flag.
+        by_flag = flag and topic not in (Topic.ALERTS, Topic.DEAD_LETTERS)
+        only = partition_of(flag, self._settings.partitions) if by_flag else None
         async with self._reader([topic], only) as reader:
             async with reaching(self._settings):
                 behind = await self._seek(reader, list(reader.assignment()), past=past, since_ms=since_ms)
@@ -102,7 +106,7 @@ class KafkaDoor:
                 for record in _records(await reader.getmany(timeout_ms=_POLL_MS)):
                     if news and any(name == KEPT_HEADER for name, _ in record.headers):
                         continue  # not news: the embedded broker's keeper has written it again
-                    yield Said((record.key or b"").decode(errors="replace"), record.value)
+                    yield _said(topic, record)
                 if not news and not (behind := await _still_behind(reader, behind)):
                     news = True
                     yield None
@@ -120,8 +124,13 @@ class KafkaDoor:
             await require_topics(settings, names)
         # "earliest": when retention overtakes a slow reader, it goes on at the oldest record that is left.
         async with reached(consumer(settings, auto_offset_reset="earliest"), settings) as reader:
-            numbers = range(settings.partitions) if only is None else [only]
-            reader.assign([TopicPartition(name, number) for name in names for number in numbers])
+            reader.assign(
+                [
+                    TopicPartition(settings.topic(topic), number)
+                    for topic in topics
+                    for number in (range(TOPICS[topic].partitions(settings)) if only is None else [only])
+                ]
+            )
             yield reader
 
     async def _seek(
@@ -139,6 +148,13 @@ class KafkaDoor:
         for place, offset in starts.items():
             reader.seek(place, offset)
         return ends
+
+
+def _said(topic: Topic, record: ConsumerRecord) -> Said:
+    if topic is not Topic.DEAD_LETTERS:
+        return Said((record.key or b"").decode(errors="replace"), record.value)
+    letter = read_letter(f"{record.partition}/{record.offset}", record.timestamp, record.headers, record.value)
+    return Said(letter.id, msgspec.json.encode(letter), record.value or b"")
 
 
 def _records(batches: dict[TopicPartition, list[ConsumerRecord]]) -> list[ConsumerRecord]:

@@ -20,6 +20,7 @@ from guardian.errors import GuardianError, InternalError
 from guardian.ingest.lanes import Lane
 from guardian.ingest.metrics import TICK_SECONDS
 from guardian.ingest.ranges import Closed, DeadLetter
+from guardian.wire import dead_letters
 
 log = logging.getLogger(__name__)
 
@@ -192,14 +193,14 @@ class Tick:
     async def _hand_over(self, letter: DeadLetter) -> asyncio.Future[object]:
         """Give a dead letter to the producer; the future is done when it is acked, or will not be."""
         headers = [
-            ("guardian-reason", letter.reason.encode()),
-            ("guardian-detail", letter.detail.encode()[:1_000]),
-            ("guardian-source", letter.source.encode()),
+            (dead_letters.REASON, letter.reason.encode()),
+            (dead_letters.DETAIL, letter.detail.encode()[:1_000]),
+            (dead_letters.SOURCE, letter.source.encode()),
         ]
         value, key = letter.value, letter.key
         if len(value or b"") + len(key or b"") > MAX_DEAD_BYTES:
             value, key = (value or b"")[:MAX_DEAD_BYTES], None
-            headers.append(("guardian-truncated", str(len(letter.value or b"")).encode()))
+            headers.append((dead_letters.TRUNCATED, str(len(letter.value or b"")).encode()))
         if value is None and key is None:
             value = b""  # Kafka takes a record of nothing at all, aiokafka does not: it would be refused for ever
         try:

@@ -11,11 +11,12 @@ from fastapi.openapi.utils import get_openapi
 from guardian.core.outputs import Alert, Decision, Rollback, RolloutStatus
 from guardian.core.words import FLAG_NAME_PATTERN
 from guardian.serve.bodies import Order
+from guardian.wire.dead_letters import Letter
 
 Flag = Annotated[str, Path(pattern=f"^{FLAG_NAME_PATTERN}$", description="The flag's name.")]
 
 _SCHEMAS: Final = "#/components/schemas/{name}"
-_TYPES: Final = (RolloutStatus, Decision, Alert, Rollback, Order)
+_TYPES: Final = (RolloutStatus, Decision, Alert, Rollback, Letter, Order)
 
 _TEXT: Final = {"type": "string"}
 _PROBLEM: Final = {

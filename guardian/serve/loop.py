@@ -46,7 +46,7 @@ async def run_serve(settings: Settings, *, stop: asyncio.Event, listening: Calla
     site = build_site(settings)
     server = _Server(_config(site))
     _say_who_may_write(site, address)
-    duties = [asyncio.create_task(duty) for duty in (site.follower.run(), site.writer.run())]
+    duties = [asyncio.create_task(duty) for duty in (site.follower.run(), site.letters.run(), site.writer.run())]
     serving = asyncio.create_task(server.serve(sockets=[door]))
     waiting = asyncio.create_task(stop.wait())
     if listening is not None:

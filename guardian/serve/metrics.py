@@ -26,6 +26,7 @@ RUBBISH: Final = Counter("guardian_serve_rubbish_records", "Records that could n
 BEHIND: Final = Gauge("guardian_serve_lag_records", "Records not yet in the read models; -1 when Kafka does not answer")
 BEAT_AGE: Final = Gauge("guardian_serve_beat_age_seconds", "Age of the oldest partition's sign of life of decide")
 CLIENTS: Final = Gauge("guardian_serve_stream_clients", "Clients that follow a stream", ["stream"])
+SKIPPED_LETTERS: Final = Counter("guardian_serve_skipped_dead_letters", "Dead letters not shown in a flood")
 DROPPED: Final = Counter("guardian_serve_dropped_stream_clients", "Clients that were too slow", ["stream"])
 
 # From nothing to one is no growth to Prometheus: the first of anything shows only where a zero stood.

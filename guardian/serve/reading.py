@@ -1,4 +1,4 @@
-"""The routes that read: rollouts, flags, decisions, alerts, rollbacks, and the streams of what is new."""
+"""The routes that read: rollouts, flags, decisions, alerts, rollbacks, dead letters, and the streams of what is new."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from guardian.serve.faults import Refused, not_found
 from guardian.serve.replies import json_reply
 from guardian.serve.site import Site
 from guardian.serve.streams import EventStream, Stream
+from guardian.wire.dead_letters import Letter
 
 MAX_LISTED: Final = 1_000
 STREAMS: Final = "/v1/stream/"
@@ -113,6 +114,15 @@ def _logs(routes: APIRouter, site: Site) -> None:
         found = (alert for alert in reversed(site.board.alerts.values()) if active in (None, alert.active))
         return json_reply({"alerts": _newest(found, flag, limit)})
 
+    answer = says(200, listed("dead_letters", Letter), "The latest.")
+
+    @routes.get("/dead-letters", tags=["logs"], responses=answer)
+    async def list_dead_letters(flag: OfFlag = "", limit: Limit = 100) -> Response:
+        """The latest messages that could not be read, the newest first, and why; never their values."""
+        found = (letter for letter in site.letters.newest() if not flag or flag in letter.flags)
+        body = {"dead_letters": list(islice(found, limit)), "skipped_count": site.letters.skipped_count}
+        return json_reply(body)
+
 
 def _newest(found: Iterable[T], flag: str, limit: int) -> list[T]:
     return list(islice((one for one in found if not flag or one.flag == flag), limit))
@@ -153,3 +163,8 @@ def _streams(routes: APIRouter, site: Site) -> None:
     async def stream_rollbacks(last_event_id: LastId = "") -> Response:
         """Each protective action from now on."""
         return follow(Stream.ROLLBACKS, last_event_id)
+
+    @routes.get("/stream/dead-letters", tags=["streams"], responses=answer, response_class=Response)
+    async def stream_dead_letters(last_event_id: LastId = "") -> Response:
+        """Each message that cannot be read, from now on; never its value."""
+        return follow(Stream.DEAD_LETTERS, last_event_id)

@@ -15,6 +15,7 @@ from guardian.serve.asking import Desk
 from guardian.serve.board import Board
 from guardian.serve.bodies import Room
 from guardian.serve.following import Follower
+from guardian.serve.letters import Letters
 from guardian.serve.streams import Hub
 from guardian.serve.writing import Writer
 
@@ -39,6 +40,7 @@ class Site:
         desk: takes commands.
         writer: the way to Kafka.
         follower: fills the read models.
+        letters: the latest dead letters.
         turns: limits the bodies that are taken apart at a time.
         room: limits what the bodies with events hold together.
     """
@@ -50,6 +52,7 @@ class Site:
     desk: Desk
     writer: Writer
     follower: Follower
+    letters: Letters
     turns: asyncio.Semaphore
     room: Room
 
@@ -90,7 +93,8 @@ def build_site(settings: Settings) -> Site:
     follower = Follower(settings, board)
     turns = asyncio.Semaphore(BODIES_AT_ONCE)
     room = Room(BODIES_HELD * settings.serve_body_bytes)
-    site = Site(settings, Access(settings), board, hub, desk, writer, follower, turns, room)
+    letters = Letters(settings, hub)
+    site = Site(settings, Access(settings), board, hub, desk, writer, follower, letters, turns, room)
     # Worked out when it is asked for, at whichever port: the silence grows while nothing happens.
     metrics.BEAT_AGE.set_function(site.beat_age_s)
     return site

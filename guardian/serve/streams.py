@@ -41,6 +41,7 @@ class Stream(StrEnum):
     ALERTS = "alerts"
     DECISIONS = "decisions"
     ROLLBACKS = "rollbacks"
+    DEAD_LETTERS = "dead-letters"
 
 
 class End(StrEnum):

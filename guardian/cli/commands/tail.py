@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Annotated, Any
 
@@ -13,12 +13,13 @@ import typer
 
 from guardian.cli.completion import flag_names
 from guardian.cli.door import Said, Sayings, Topic
+from guardian.cli.kafka_door import KafkaDoor
 from guardian.cli.options import DoorOptions, Json, flag_name, past_s
 from guardian.cli.reading import finish
 from guardian.cli.sayings import Filter, Line, line_markup, read
 from guardian.cli.screen import answers, notes, print_json
 from guardian.core.words import Reason, Severity
-from guardian.errors import DecodeError, SettingsError
+from guardian.errors import DecodeError, DecodeReason, SettingsError
 
 _MAX_LAST = 100_000
 
@@ -30,12 +31,13 @@ def reason_word(text: str) -> str:
         typer.BadParameter: guardian has no such reason.
     """
     word = text.upper().replace("-", "_")
-    if word not in Reason.__members__:
-        raise typer.BadParameter(f"{text!r} is no reason; one of {', '.join(Reason)}")
+    if word not in Reason.__members__ and word not in DecodeReason.__members__:
+        dead = ", ".join(DecodeReason.__members__)
+        raise typer.BadParameter(f"{text!r} is no reason; one of {', '.join(Reason)}; of dead letters: {dead}")
     return word
 
 
-What = Annotated[Topic, typer.Argument(metavar="alerts|decisions|flags|rollbacks", help="What to follow.")]
+What = Annotated[Topic, typer.Argument(metavar="|".join(Topic), help="What to follow.")]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Wanted:
         str | None,
         typer.Option("--reason", metavar="REASON", help="Only this reason, as TRIGGER_FIRED.", parser=reason_word),
     ] = None
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="SERVICE", help="Only dead letters that this service sent.")
+    ] = None
+    values: Annotated[
+        bool,
+        typer.Option("--values", help="What the dead letters hold, too: it may be personal data. Never through serve."),
+    ] = False
     since: Annotated[
         float | None,
         typer.Option("--since", metavar="TIME", help="What was said since then, too: 10m, 2h, 3d ago.", parser=past_s),
@@ -80,15 +89,23 @@ class Wanted:
             raise SettingsError(f"{topic} have no severity", "guardian tail alerts --severity, or leave it out")
         if self.reason and topic is Topic.ALERTS:
             raise SettingsError("alerts have no reason", "guardian tail decisions --reason, or leave it out")
+        if self.reason and self.reason not in (DecodeReason if topic is Topic.DEAD_LETTERS else Reason).__members__:
+            raise SettingsError(f"{topic} have no reason {self.reason}", "guardian tail --reason x names every reason")
+        if (self.service or self.values) and topic is not Topic.DEAD_LETTERS:
+            fix = "guardian tail dead-letters has --service and --values"
+            raise SettingsError(f"{topic} have no {'service' if self.service else 'values'}", fix)
         since_ms = int((time.time() - self.since) * 1_000) if self.since is not None else 0
-        return Filter(self.flag or "", self.severity, self.reason or "", since_ms)
+        return Filter(self.flag or "", self.severity, self.reason or "", since_ms, self.service or "")
 
 
 def tail(what: What, where: DoorOptions, wanted: Wanted, as_json: Json = False) -> None:
-    """Follow alerts, decisions, flags or rollbacks until Ctrl-C; --json prints JSON Lines."""
+    """Follow alerts, decisions, flags, rollbacks or dead letters until Ctrl-C; --json prints JSON Lines."""
     chosen = wanted.filter(what)
-    shown = _Shown(what, chosen, wanted.limit, as_json=as_json)
-    said = where.door().follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
+    shown = _Shown(what, chosen, wanted, as_json=as_json)
+    door = where.door()
+    if wanted.values and not isinstance(door, KafkaDoor):
+        raise SettingsError("serve gives no values of dead letters", "leave out --values, or leave out --server")
+    said = door.follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
     finish(_closed(said, _follow(said, shown, wanted.last, wanted.follow)))
 
 
@@ -97,22 +114,24 @@ class _Shown:
 
     Args:
         topic: what they are of.
-        wanted: which.
-        limit: end after so many; 0 for never.
+        chosen: which.
+        wanted: how many, and whether with values.
     """
 
-    def __init__(self, topic: Topic, wanted: Filter, limit: int, *, as_json: bool) -> None:
+    def __init__(self, topic: Topic, chosen: Filter, wanted: Wanted, *, as_json: bool) -> None:
         self._topic = topic
-        self._filter = wanted
-        self._left = limit if limit else -1
+        self._filter = chosen
+        self._values = wanted.values
+        self._left = wanted.limit or -1
         self._as_json = as_json
 
     def wanted(self, said: Said) -> Line | None:
         """Return a record as a line, None when it is not wanted."""
-        if self._filter.flag and said.key.partition("/")[0] != self._filter.flag:
+        letter = self._topic is Topic.DEAD_LETTERS
+        if self._filter.flag and not letter and said.key.partition("/")[0] != self._filter.flag:
             return None  # an alert's key begins with its flag
         try:
-            line = read(self._topic, said)
+            line = read(self._topic, said if self._values else replace(said, original=None))
         except DecodeError as error:
             text = f"a record of {said.key!r} that this version cannot read: {error.message}"
             notes().print(text, soft_wrap=True, markup=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -12,11 +11,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from guardian.cli.doctor.finding import Asking, Finding, Level, ok
 from guardian.cli.reading import SILENT_BEATS
+from guardian.cli.sayings import letter_text
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.core.text import count_text, duration_text
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import consumer, read_newest, running
 from guardian.kafka.settings import Settings
+from guardian.wire.dead_letters import read_letter
 
 CLOCK_WARNING_MS: Final = 2_000
 CLOCK_PROBLEM_MS: Final = 30_000
@@ -25,18 +26,10 @@ _NEWS_WITHIN_S: Final = 2.5
 """Decide writes a tick a second."""
 _LAST_WITHIN_S: Final = 3.0
 _FRESH_MS: Final = 3_600_000
-_REASON_HEADER: Final = "guardian-reason"
-_DETAIL_HEADER: Final = "guardian-detail"
-_SOURCE_HEADER: Final = "guardian-source"
-_DETAIL_CHARS: Final = 200
 
 
 class _Beat(msgspec.Struct):
     ts: float = 0.0
-
-
-class _Sender(msgspec.Struct):
-    service: str = ""
 
 
 async def examine_log(settings: Settings) -> list[Finding]:
@@ -158,33 +151,15 @@ def _dead_letters(last: dict[int, tuple[int, ConsumerRecord]], now_ms: float) ->
     count = sum(number for number, _ in last.values())
     newest = max((record for _, record in last.values()), key=lambda record: int(record.timestamp))
     age_ms = max(int(now_ms - newest.timestamp), 0)
-    text = (
-        f"{count_text(count)} kept, the newest {duration_text(age_ms)} ago: {letter_text(newest.headers, newest.value)}"
-    )
+    letter = letter_text(read_letter("", newest.timestamp, newest.headers, newest.value))
+    text = f"{count_text(count)} kept, the newest {duration_text(age_ms)} ago: {letter}"
     if age_ms > _FRESH_MS:
         return ok("dead letters", text)
-    fix = "mend its sender; POST /v1/events and `guardian send` say of the same event what to send instead"
+    fix = (
+        "guardian tail dead-letters --last 20 shows more; mend the sender: POST /v1/events and `guardian send` say of"
+        " the same event what to send instead"
+    )
     return Finding("dead letters", Level.WARNING, text, fix)
-
-
-def letter_text(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> str:
-    """Return why a message is a dead letter, who sent it as far as it says so, and where it stands.
-
-    Args:
-        headers: of the dead letter.
-        value: the original bytes.
-    """
-    said = {name: text.decode(errors="replace") for name, text in headers}
-    detail, source = said.get(_DETAIL_HEADER, ""), said.get(_SOURCE_HEADER, "")
-    parts = [said.get(_REASON_HEADER, "") or "without a reason"]
-    parts += [detail[:_DETAIL_CHARS]] if detail else []
-    try:
-        service = msgspec.json.decode(value or b"", type=_Sender).service
-        parts += [f"from {service[:_DETAIL_CHARS]}"] if service else []
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        pass  # it may be a dead letter for just this
-    text = ", ".join([*parts, *([source] if source else [])])
-    return "".join(sign if sign.isprintable() else "?" for sign in text)  # it goes to somebody's terminal
 
 
 def _listed(numbers: list[int]) -> str:
