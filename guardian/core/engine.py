@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from guardian.core.alerts import NO_FLAG, alert_on_guardian
+from guardian.core.alerts import NO_FLAG
 from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, refusal
 from guardian.core.counting import take_cell
 from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next
@@ -28,7 +29,6 @@ from guardian.errors import InternalError
 BEAT_EVERY_MS: Final = round(BEAT_SECONDS * 1_000)
 STATUS_EVERY_MS: Final = 900
 """Just below a second, so that a tick that comes a little early still counts."""
-LEAP_ALERT_EVERY_MS: Final = 3_600_000
 STATUS_SPREAD_MS: Final = 5
 """A partition writes at most one status in this time: many rollouts make each one's rarer."""
 STATUSES_AT_ONCE: Final = 1_000 // STATUS_SPREAD_MS
@@ -74,7 +74,7 @@ class Engine:
             clock.read_marks(record.payload)
         now = self._instant(record.offset, self._stale(), self.lag_ms)
         if clock.leaps != leaps:
-            self._report_leap(now)
+            tell_leap(self._state, now)
         match record.payload:
             case Batch():
                 self._take_batch(record.payload, now)
@@ -107,7 +107,7 @@ class Engine:
         text = f"inputs {lost_from} to {offset - 1} of partition {self.partition} were lost before they were read"
         if truncated:
             text = f"inputs from {offset} on of partition {self.partition} were read, and are in the log no more"
-        alert_on_guardian(now, "inputs_lost", text)
+        full_ms = clock.log_ms
         for flag in [flag for flag, state in self._ahead.items() if truncated or state.declared_offset < offset]:
             self._rollouts[flag] = self._ahead.pop(flag)
         for state in self._rollouts.values():
@@ -115,6 +115,8 @@ class Engine:
                 state.folded_offset = min(state.folded_offset, offset - 1)
             if truncated or state.folded_offset < offset - 1:
                 self._lose_evidence(state, now, text)
+                full_ms = max(full_ms, state.promote_after_ms)
+        tell_lost(self._state, now, text, full_ms)
         return now.said
 
     def _instant(self, offset: int, stale: str, lag_ms: int) -> Instant:
@@ -300,6 +302,7 @@ class Engine:
         if now.log_ms - self._state.beat_ms >= BEAT_EVERY_MS:
             self._state.beat_ms = now.log_ms
             now.said.append(Beat(self.partition, now.log_ms))
+        end_mishaps(self._state, now)
         for state in self._rollouts.values():
             if state.folded_offset < now.offset:
                 before = (state.gate_wait_ms, state.summary_ms)
@@ -315,15 +318,6 @@ class Engine:
         if (reassert.epoch, reassert.version) < (state.epoch, state.version):
             self._dirty.add(state.flag)
             change_flag(state, now, Reason.REASSERTED, same_content=True)
-
-    def _report_leap(self, now: Instant) -> None:
-        """Say that a timestamp was not believed; at most once an hour, for a broken clock breaks every record."""
-        if not self._state.leap_alert_ms or now.log_ms - self._state.leap_alert_ms >= LEAP_ALERT_EVERY_MS:
-            self._state.leap_alert_ms = now.log_ms
-            text = (
-                f"partition {self.partition}: a timestamp far ahead of log time was ignored; check the brokers' clocks"
-            )
-            alert_on_guardian(now, "log_time_leap", text)
 
     # Status
 

@@ -30,9 +30,11 @@ class PartitionState(Struct):
         frozen_at: where the alert on each cause was raised, so that it can be ended.
         ticked_ms, beat_ms: log time of the last tick and beat.
         rubbish_count, repeated_count: records that changed nothing.
-        leap_alert_ms: log time of the last alert on an implausible timestamp, 0 for never.
+        leap_alert_ms: log time of the last implausible timestamp, 0 for never.
         heard: when each instance was last heard of.
         fresh_ms: log time that has passed on fresh evidence, up to the last tick.
+        lost_at, leapt_at: where the alerts on a gap in the log and on such timestamps were raised; None for none.
+        full_ms: event time from which the windows are full again after the gap.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -47,6 +49,9 @@ class PartitionState(Struct):
     heard: Heard = field(default_factory=dict)
     fresh_ms: int = 0
     frozen_at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    lost_at: tuple[int, int] | None = None
+    full_ms: int = 0
+    leapt_at: tuple[int, int] | None = None
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -309,8 +309,36 @@ def test_a_jump_starts_evidence_anew_and_freezes_promotion_until_the_windows_are
     assert scene.status().missing[0].endswith("until the windows are full again")
     assert scene.status().figures["on"].errors == 0
     assert scene.status().evidence_from_ms == scene.t - 20_000 + 21_000
+    assert scene.alerts() == [("inputs_lost", True)]
     scene.seconds(3, ok=100)
     assert scene.where == "progressing full 10000"
+    raised, ended = scene.all(Alert)
+    assert (raised.id, ended.active, ended.text) == (ended.id, False, "the windows of partition 0 are full again")
+
+
+def test_a_second_gap_ends_the_alert_on_the_first_and_one_that_no_rollout_felt_ends_with_the_next_events() -> None:
+    scene = Scene(spec(triggers=(trigger(above("error_rate", 0.5, over_s=20)),)))
+    scene.seconds(3, ok=100)
+    for _ in range(2):
+        scene.said += scene.engine.jump(scene.engine.next_offset + 7, scene.t)
+    first, ended, second = scene.all(Alert)
+    assert (first.id, ended.active, second.active) == (ended.id, False, True)
+    assert second.id != first.id
+    empty = Scene()
+    empty.said += empty.engine.jump(7, empty.t)
+    empty.seconds(3)
+    assert empty.alerts() == [("inputs_lost", True), ("inputs_lost", False)]
+
+
+def test_a_gap_that_was_told_is_ended_after_a_restore_too() -> None:
+    scene = Scene(spec(triggers=(trigger(above("error_rate", 0.5, over_s=20)),)))
+    scene.seconds(3, ok=100)
+    scene.said += scene.engine.jump(scene.engine.next_offset + 7, scene.t)
+    changelog = Changelog()
+    changelog.write(scene.engine.capture(), with_mark=True)
+    scene.engine = changelog.restore()
+    scene.seconds(25, ok=100)
+    assert scene.alerts() == [("inputs_lost", True), ("inputs_lost", False)]
 
 
 def test_a_jump_leaves_the_reason_of_a_rollback_standing() -> None:

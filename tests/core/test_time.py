@@ -67,12 +67,27 @@ def test_a_leap_up_to_the_bound_is_believed_at_once() -> None:
     assert clock_at(T0).read_log(T0 + IMPLAUSIBLE_JUMP_MS) == T0 + IMPLAUSIBLE_JUMP_MS
 
 
-def test_a_refused_leap_is_reported_once_an_hour_at_most() -> None:
+def half_an_hour(scene: Scene) -> None:
+    for _ in range(6):
+        scene.t += HOUR_MS // 12
+        scene.tick()
+
+
+def test_refused_leaps_are_one_alert_that_ends_after_an_hour_without_one() -> None:
     scene = Scene(spec())
-    for _ in range(5):
-        scene.feed(None, log_ms=scene.t + 10 * HOUR_MS)
-        scene.seconds(1)
-    assert [alert.trigger for alert in scene.all(Alert)] == ["log_time_leap"]
+    for _ in range(3):
+        for _ in range(5):
+            scene.feed(None, log_ms=scene.t + 10 * HOUR_MS)
+            scene.seconds(1)
+        half_an_hour(scene)
+    assert scene.alerts() == [("log_time_leap", True)]
+    half_an_hour(scene)
+    assert scene.alerts() == [("log_time_leap", True), ("log_time_leap", False)]
+    raised, ended = scene.all(Alert)
+    assert (raised.id, raised.onset_ms) == (ended.id, ended.onset_ms)
+    scene.feed(None, log_ms=scene.t + 10 * HOUR_MS)
+    scene.seconds(1)
+    assert scene.alerts()[2:] == [("log_time_leap", True)]
 
 
 # The watermark

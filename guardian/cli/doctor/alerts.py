@@ -16,15 +16,15 @@ from guardian.kafka.settings import Settings
 from guardian.wire.outputs import decode_alert
 
 FRESH_MS: Final = 86_400_000
-"""What happened once is told for so long; nothing ends it."""
+"""What is over by itself is told while it lasts, and for so long at most."""
 _STANDS: Final = {
     "recreated": "find out who did it; then stop ingest, guardian checkpoint reset {source} --yes, and start it",
     "straddle": "only ingest may commit its offsets: find out who; then delete the topic {source}, create it, reset",
 }
 """What holds promotions up until a person has acted, and what to do."""
 _HAPPENED: Final = {
-    "inputs_lost": "find out what cut guardian.inputs; evidence began anew, and nothing is left to be done",
-    "log_time_leap": "look at the brokers' clocks (NTP)",
+    "inputs_lost": "find out what cut guardian.inputs; evidence began anew, and it ends when the windows are full",
+    "log_time_leap": "look at the brokers' clocks (NTP); it ends after an hour without another one",
 }
 
 

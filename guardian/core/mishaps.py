@@ -1,0 +1,52 @@
+"""What befell a partition and is over by itself: a gap in its log, timestamps that were not believed.
+
+Each is one alert about guardian, raised when it begins and ended when nothing of it is left.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guardian.core.alerts import alert_on_guardian, end_alert_on_guardian
+from guardian.core.instant import Instant
+from guardian.core.snapshot import PartitionState
+
+QUIET_AFTER_LEAP_MS: Final = 3_600_000
+"""After so much log time without another one, the brokers' clocks are taken for mended."""
+_LOST: Final = "inputs_lost"
+_LEAP: Final = "log_time_leap"
+
+
+def tell_lost(state: PartitionState, now: Instant, text: str, full_ms: int) -> None:
+    """Say that a part of the log was lost.
+
+    Args:
+        state: of the partition.
+        now: the moment.
+        text: which part.
+        full_ms: event time from which every window is full again.
+    """
+    if state.lost_at is not None:
+        end_alert_on_guardian(now, _LOST, state.lost_at, f"another gap followed: {text}")
+    state.lost_at = alert_on_guardian(now, _LOST, text)
+    state.full_ms = max(state.full_ms, full_ms)
+
+
+def tell_leap(state: PartitionState, now: Instant) -> None:
+    """Say that a timestamp was not believed; a broken clock breaks every record, and is one alert."""
+    state.leap_alert_ms = now.log_ms
+    if state.leapt_at is None:
+        text = f"partition {now.partition}: a timestamp far ahead of log time was ignored; check the brokers' clocks"
+        state.leapt_at = alert_on_guardian(now, _LEAP, text)
+
+
+def end_mishaps(state: PartitionState, now: Instant) -> None:
+    """Say of what is over that it is."""
+    if state.lost_at is not None and now.watermark_ms >= state.full_ms:
+        text = f"the windows of partition {now.partition} are full again"
+        end_alert_on_guardian(now, _LOST, state.lost_at, text)
+        state.lost_at = None
+    if state.leapt_at is not None and now.log_ms - state.leap_alert_ms >= QUIET_AFTER_LEAP_MS:
+        text = f"partition {now.partition}: no such timestamp for an hour"
+        end_alert_on_guardian(now, _LEAP, state.leapt_at, text)
+        state.leapt_at = None
