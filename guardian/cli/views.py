@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from guardian.cli.screen import one_line
-from guardian.core.outputs import Decision, Figures, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.outputs import Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import (
     count_text,
     dual_run_text,
     duration_text,
+    lost_text,
     moved_text,
     rate_text,
     served_text,
@@ -134,6 +135,8 @@ def status_page(status: RolloutStatus) -> RenderableType:
     if status.triggers:
         facts.add_row("triggers", rules(status.triggers))
     facts.add_row("figures", figures(status))
+    if status.lost:
+        facts.add_row("lost", Text("\n".join(map(loss_text, status.lost)), style="yellow"))
     facts.add_row("evidence", Text(evidence_text(status)))
     facts.add_row("run", Text(run_text(status)))
     return Group(head, facts)
@@ -208,6 +211,13 @@ def ordered_figures(status: RolloutStatus) -> list[tuple[str, Figures]]:
 def _percentiles(row: Figures) -> tuple[float | None, float | None, float | None]:
     """p50, p95 and p99 in milliseconds."""
     return row.p50_ms, row.p95_ms, row.p99_ms
+
+
+def loss_text(lost: Lost) -> str:
+    """Return what an instance lost, since when, and when it was last more."""
+    what = lost_text(lost.instance, lost.dropped, lost.evaluation_errors)
+    more = f", the newest at {time_text(lost.at_ms)}" if lost.at_ms > lost.since_ms else ""
+    return f"{what} since {time_text(lost.since_ms)}{more}"
 
 
 def evidence_text(status: RolloutStatus) -> str:

@@ -1,4 +1,4 @@
-"""Who runs the flag: which instance serves which version of its document, and who has fallen silent.
+"""Who runs the flag: which instance serves which version of its document, who has fallen silent, and what was lost.
 
 When an instance was last heard of belongs to the partition, for one heartbeat speaks for many flags;
 what it serves belongs to the rollout, and changes seldom.
@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from guardian.core.outputs import Alert
+from guardian.core.outputs import Alert, Lost
 
 Heard = dict[str, int]
 """`service` SEPARATOR `instance` -> event time of its newest heartbeat, in milliseconds."""
@@ -29,6 +29,12 @@ _SERVICE_BYTES: Final = 63
 _MARK_CHARS: Final = 8
 MAX_SERVICES: Final = 32
 """Services of one flag whose events came from an older document."""
+MAX_LOSSES: Final = 64
+"""Instances of one flag that have lost something; beyond it those that are gone make room."""
+LOST_MS: Final = 86_400_000
+"""What an instance lost is told for so long."""
+_MAX_LOST: Final = 10**15
+"""Who lies about what he lost must not outgrow the numbers of a checkpoint."""
 MAX_NAMED: Final = 20
 """Instances and services that a text or a status names."""
 
@@ -45,6 +51,22 @@ class Served(Struct):
     since_ms: int
 
 
+class Loss(Struct):
+    """What one instance could not tell or evaluate, over all its restarts.
+
+    Args:
+        dropped, evaluation_errors: in all.
+        told: both as its last heartbeat gave them; they begin at 0 with each of its starts.
+        since_ms, at_ms: event time of the heartbeats that told of the first and of the newest.
+    """
+
+    dropped: int
+    evaluation_errors: int
+    told: tuple[int, int]
+    since_ms: int
+    at_ms: int
+
+
 class Fleet(Struct):
     """The instances that have sent heartbeats for a flag.
 
@@ -55,6 +77,7 @@ class Fleet(Struct):
         awaited: a flag change is not yet followed by everybody.
         settled: nobody is behind, so there is nothing to look at.
         alert: the alert on those who stay behind, None for none.
+        losses: by instance, what it lost.
     """
 
     served: dict[str, Served] = field(default_factory=dict)
@@ -62,6 +85,7 @@ class Fleet(Struct):
     awaited: bool = False
     settled: bool = True
     alert: Alert | None = None
+    losses: dict[str, Loss] = field(default_factory=dict)
 
     def take(self, key: str, version: int, at_ms: int, heard: Heard) -> bool:
         """Take what a heartbeat says of this flag.
@@ -82,6 +106,44 @@ class Fleet(Struct):
         for gone in [key for key in self.served if heard.get(key, 0) < at_ms - GONE_MS]:
             del self.served[gone]
         return len(self.served) < MAX_SERVED
+
+    def take_loss(self, key: str, told: tuple[int, int], at_ms: int, heard: Heard) -> bool:
+        """Take what a heartbeat says of dropped events and failed evaluations.
+
+        Args:
+            told: both, since the instance was started.
+
+        Returns:
+            True when it was not known.
+        """
+        loss = self.losses.get(key)
+        if at_ms < heard.get(key, 0) or told == (loss.told if loss else (0, 0)):
+            return False
+        if loss is None:
+            if len(self.losses) >= MAX_LOSSES and not self._make_room_for_loss(at_ms, heard):
+                return False
+            loss = self.losses[key] = Loss(0, 0, (0, 0), at_ms, at_ms)
+        # A count that fell has begun anew.
+        dropped, errors = (now - then if now >= then else now for now, then in zip(told, loss.told, strict=True))
+        loss.dropped = min(loss.dropped + dropped, _MAX_LOST)
+        loss.evaluation_errors = min(loss.evaluation_errors + errors, _MAX_LOST)
+        loss.told = told
+        loss.at_ms = at_ms if dropped or errors else loss.at_ms
+        return True
+
+    def _make_room_for_loss(self, at_ms: int, heard: Heard) -> bool:
+        for gone in [key for key in self.losses if heard.get(key, 0) < at_ms - GONE_MS]:
+            del self.losses[gone]
+        return len(self.losses) < MAX_LOSSES
+
+    def lost(self, now_ms: int) -> list[Lost]:
+        """Return what instances have lost within the last day, the most first, at most MAX_NAMED."""
+        found = [
+            Lost(name_of(key), one.dropped, one.evaluation_errors, one.since_ms, one.at_ms)
+            for key, one in self.losses.items()
+            if one.at_ms >= now_ms - LOST_MS
+        ]
+        return sorted(found, key=lambda one: (-one.dropped - one.evaluation_errors, one.instance))[:MAX_NAMED]
 
     def take_older(self, service: str, event_ms: int, log_ms: int) -> None:
         """Take note that an event came from an older document."""

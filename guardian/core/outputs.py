@@ -134,6 +134,23 @@ class FlagChange(Struct, frozen=True):
     state: FlagState
 
 
+class Lost(Struct, frozen=True):
+    """What an instance could not tell or evaluate, so that the figures lack it.
+
+    Args:
+        instance: service/instance.
+        dropped: events that its SDK dropped, over all its restarts.
+        evaluation_errors: flag evaluations that failed, which gave the code's default.
+        since_ms, at_ms: event time of the heartbeats that told of the first and of the newest.
+    """
+
+    instance: str
+    dropped: int
+    evaluation_errors: int
+    since_ms: int
+    at_ms: int
+
+
 class RolloutStatus(Struct, frozen=True):
     """The compacted status of a rollout: spec, attempt, phase, step, figures, and why it stands there.
 
@@ -151,6 +168,7 @@ class RolloutStatus(Struct, frozen=True):
         behind: instances and services that still serve an older flag document, at most 20.
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires; a command
             that names it as seen is refused once it is another.
+        lost: what instances dropped or could not evaluate, where something was added within a day; at most 20.
     """
 
     state: FlagState
@@ -179,6 +197,7 @@ class RolloutStatus(Struct, frozen=True):
     live_count: int = 0
     behind: list[str] = field(default_factory=list)
     turn: int = 0
+    lost: list[Lost] = field(default_factory=list)
 
 
 class Decision(Struct, frozen=True):

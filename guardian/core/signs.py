@@ -39,6 +39,8 @@ def _take_heartbeat(rollouts: dict[str, RolloutState], heartbeat: Heartbeat, now
         has_gauge = state.gauges is not None and state.gauges.add(
             heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
         )
+        told = heartbeat.dropped, heartbeat.evaluation_errors
+        is_new |= state.fleet.take_loss(key, told, heartbeat.at_ms, now.heard)
         state.touched = state.touched or is_new
         if is_new or has_gauge:
             changed.append(flag)

@@ -49,6 +49,7 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         live_count=len(state.fleet.live(now.watermark_ms, now.heard)),
         behind=behind(state, now),
         turn=state.turn,
+        lost=state.fleet.lost(now.watermark_ms),
     )
 
 

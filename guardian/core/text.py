@@ -57,6 +57,24 @@ def weight_text(weight_bp: int) -> str:
     return f"{_decimal(weight_bp / 100, 2)}%"
 
 
+def lost_text(instance: str, dropped: int, evaluation_errors: int) -> str:
+    """Return what an instance has lost: `shop/shop-7f9 dropped 1,200 events, failed to evaluate flags 3 times`.
+
+    Args:
+        instance: as people read it.
+        dropped: events.
+        evaluation_errors: evaluations that failed.
+    """
+    parts = [f"dropped {counted(dropped, 'event')}"] if dropped else []
+    parts += [f"failed to evaluate flags {counted(evaluation_errors, 'time')}"] if evaluation_errors else []
+    return f"{instance} {', '.join(parts)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 event`, `1,200 events`."""
+    return f"{count_text(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def served_text(weight_bp: int, candidate: str, *, killed: bool) -> str:
     """Return the candidate's share as it is served: `5% on`; under the kill switch `0% on (5% once it is freed)`.
 

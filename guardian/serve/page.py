@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Final
 
 from guardian.core.alerts import NO_FLAG
-from guardian.core.outputs import Alert, Decision, Figures, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.outputs import Alert, Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
 from guardian.core.rollout import Unit
 from guardian.core.text import (
     count_text,
     dual_run_text,
     duration_text,
+    lost_text,
     moved_text,
     rate_text,
     served_text,
@@ -142,6 +143,8 @@ def _rollout(status: RolloutStatus) -> str:
         parts.append(f"<h3>Missing to move on</h3>{_list(status.missing)}")
     if status.behind:
         parts.append(f"<h3>Not seen to follow yet</h3>{_list(status.behind)}")
+    if status.lost:
+        parts.append(f"<h3>Lost in applications: the figures lack it</h3>{_list(map(_lost, status.lost))}")
     parts.append("<h3>Ladder</h3><table>" + "".join(_step(step, status) for step in status.steps) + "</table>")
     parts += [_rules("Gates", status.gates), _rules("Triggers", status.triggers), _figures(status)]
     return f"<section>{''.join(parts)}</section>"
@@ -221,7 +224,11 @@ def _weights(one: Decision) -> str:
     return moved_text(before, (one.weight_bp, one.dual_run_bp), "→")
 
 
-def _list(sentences: list[str]) -> str:
+def _lost(one: Lost) -> str:
+    return f"{lost_text(one.instance, one.dropped, one.evaluation_errors)} since {_time(one.since_ms)}"
+
+
+def _list(sentences: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in sentences) + "</ul>"
 
 

@@ -62,12 +62,17 @@ def signs(
 
 
 def beat(
-    scene: Scene, *names: str, version: int | None = None, at_ms: int | None = None, **metrics: float
+    scene: Scene,
+    *names: str,
+    version: int | None = None,
+    at_ms: int | None = None,
+    lost: tuple[int, int] = (0, 0),
+    **metrics: float,
 ) -> list[Output]:
-    """Heartbeats of instances such as `shop/1`, which serve the present document unless said."""
+    """Heartbeats of instances such as `shop/1`, which serve the present document and have lost nothing unless said."""
     served = scene.flag().version if version is None else version
     at = scene.t if at_ms is None else at_ms
-    found = [Heartbeat(*name.split("/"), at, {FLAG: served}, metrics=dict(metrics)) for name in names]
+    found = [Heartbeat(*name.split("/"), at, {FLAG: served}, *lost, dict(metrics)) for name in names]
     return signs(scene, heartbeats=found)
 
 

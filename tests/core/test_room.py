@@ -11,7 +11,7 @@ import pytest
 from guardian.core.alerts import raise_alert
 from guardian.core.baseline import Baseline
 from guardian.core.commands import MAX_BUG_CHARS, MAX_WHO_CHARS, declare
-from guardian.core.fleet import MAX_HEARD, MAX_KEY_BYTES, MAX_SERVED, MAX_SERVICES, hear, key_of, name_of
+from guardian.core.fleet import MAX_HEARD, MAX_KEY_BYTES, MAX_LOSSES, MAX_SERVED, MAX_SERVICES, hear, key_of, name_of
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import Actor, Command
 from guardian.core.instant import Instant
@@ -79,6 +79,10 @@ class Worst:
             version = 10**15 + self.chance.randint(0, 10**9)
             state.fleet.take(key, version, NOW_S * 1_000 + index, dict.fromkeys(keys, NOW_S * 1_000))
         assert len(state.fleet.served) == MAX_SERVED
+        for index, key in enumerate(keys):
+            told = self.chance.randint(1, 10**15), self.chance.randint(1, 10**15)
+            state.fleet.take_loss(key, told, NOW_S * 1_000 + index, dict.fromkeys(keys, NOW_S * 1_000))
+        assert len(state.fleet.losses) == MAX_LOSSES
         for _ in range(MAX_SERVICES + 1):
             state.fleet.take_older(self.text(128), NOW_S * 1_000 + self.chance.randint(0, 10**6), NOW_S * 1_000)
         for index in range(MAX_OUTSIDE):

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from guardian.core.outputs import StepStatus
+from guardian.core.outputs import Lost, StepStatus
 from guardian.core.words import ALL_FLAGS, Phase, Reason
 from guardian.kafka.settings import load_settings
 from guardian.serve.page import POLICY, SHOWN_ROLLOUTS, status_page
@@ -110,6 +110,7 @@ def test_no_text_of_anybody_becomes_markup() -> None:
         text=EVIL,
         missing=[EVIL],
         behind=[EVIL],
+        lost=[Lost(EVIL, 1, 0, 1, 1)],
         baseline=EVIL,
         figures={EVIL: status().figures["on"]},
         state=state(candidate=EVIL, step=EVIL),

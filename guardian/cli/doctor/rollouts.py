@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from guardian.cli.doctor.finding import Asking, Finding, Level, ok
 from guardian.cli.door import Door
 from guardian.cli.reading import Present
-from guardian.cli.views import time_text
-from guardian.core.outputs import RolloutStatus
+from guardian.cli.views import loss_text, time_text
+from guardian.core.fleet import LOST_MS
+from guardian.core.outputs import Lost, RolloutStatus
 from guardian.core.text import duration_text
 from guardian.core.words import Phase
 from guardian.kafka.clients import read_newest
 from guardian.kafka.settings import Settings
 
 LAG_MS: Final = 30_000
+_MAX_LOST: Final = 5
 _OVER: Final = (Phase.DRAFT, Phase.ARCHIVED)
 
 
@@ -56,10 +59,28 @@ def rollout_findings(present: Present) -> list[Finding]:
         text = f"written by another version, not to be read: {', '.join(present.unreadable[:10])}"
         fix = "run the command line in the version of guardian run, or apply these rollouts again"
         found.append(Finding("rollouts", Level.WARNING, text, fix))
+    found += _losses(alive)
     # A status is written when something changes: only the newest say how it is now.
     newest_ms = max((one.updated_ms for one in alive), default=0)
     current = [one for one in alive if newest_ms - one.updated_ms < LAG_MS]
     return [*found, _watermarks(current)] if current else found
+
+
+def _losses(alive: list[RolloutStatus]) -> list[Finding]:
+    """What applications have lost within a day; an instance that runs several flags is named once."""
+    now_ms = time.time() * 1_000
+    lost: dict[str, Lost] = {}
+    for one in (one for status in alive for one in status.lost if one.at_ms >= now_ms - LOST_MS):
+        known = lost.get(one.instance)
+        if known is None or one.dropped + one.evaluation_errors > known.dropped + known.evaluation_errors:
+            lost[one.instance] = one
+    if not lost:
+        return []
+    worst = sorted(lost.values(), key=lambda one: -one.dropped - one.evaluation_errors)
+    more = f"; and {len(worst) - _MAX_LOST:,} more instances" if len(worst) > _MAX_LOST else ""
+    text = "; ".join(map(loss_text, worst[:_MAX_LOST])) + more
+    fix = "the application's log says why, by guardian.sdk: Kafka away, more events than it may hold, or a wrong type"
+    return [Finding("losses", Level.WARNING, text, fix)]
 
 
 def _watermarks(current: list[RolloutStatus]) -> Finding:
