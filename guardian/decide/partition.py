@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Final, Protocol
 
 from guardian.core.inputs import Payload, Record, Tick
@@ -76,6 +77,9 @@ class Owned:
         self._snapshots_end = max((offset for offset, _ in saved.snapshots.values()), default=-1) + 1
         self._flags = set(saved.snapshots)
         self._leaping: Place | None = None
+        self._opened = False
+        self._due_from = inf
+        """From this offset on a checkpoint is due at once."""
         self._saved_s = self.progress_s
         self._saved_offset = self.engine.next_offset
         self._label = str(partition)
@@ -100,6 +104,8 @@ class Owned:
             self._leap(place, bounds.start if place is Place.RETENTION else bounds.end)
         self.reader.asked(_now_ms())
         self.known_end = max(self.known_end, bounds.end) if place is not Place.TRUNCATION else bounds.end
+        if not self._opened:
+            self._opened, self._due_from = True, self.known_end
         self.progress_s = time.monotonic()
         return self.reader.next_offset
 
@@ -147,11 +153,15 @@ class Owned:
         """
         inputs = self.engine.next_offset - self._saved_offset
         elapsed_ms = (time.monotonic() - self._saved_s) * 1_000
-        due = now or elapsed_ms >= CHECKPOINT_INTERVAL_MS or inputs >= CHECKPOINT_INPUTS
+        # What was caught up with is written down at once: processes that die one after the other, each before its time
+        # for a checkpoint has come, would otherwise leave more and more behind to be folded again.
+        caught_up = self.engine.next_offset >= self._due_from
+        due = now or caught_up or elapsed_ms >= CHECKPOINT_INTERVAL_MS or inputs >= CHECKPOINT_INPUTS
         if not due or inputs == 0 or self._leaping is not None or self._checkpoint.stage is not Stage.IDLE:
             return None
         # Step 1: one instant: the state, and which outputs it stands on.
         captured = self.engine.capture()
+        self._due_from = inf if caught_up else self._due_from
         outputs = self._publisher.unacked(self.partition)
         self._checkpoint.begin(captured)
         self._saved_offset = captured.next_offset

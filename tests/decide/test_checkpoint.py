@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from guardian.core.inputs import Batch, Bucket, Cell, Source
 from guardian.core.words import FLAG_NAME_PATTERN
 from guardian.decide.checkpoint import Key, marks, read_key, recover, write_key
+from guardian.decide.port import Delivered
 from guardian.errors import InternalError, TransportError
 from tests.decide.feeding import run
 from tests.decide.memory import MemoryPort, MemoryPublisher, owned, read_on
@@ -74,6 +75,29 @@ def test_a_failed_rollout_keeps_the_mark_back_and_is_written_again() -> None:
         await read_on(mine, port)
         await mine.checkpoint_if_due(now=True)
         assert set(recover(0, port.records).snapshots) == {"a", "b"}
+
+    run(test)
+
+
+def test_what_a_successor_has_caught_up_with_is_written_at_once_and_what_follows_in_its_time() -> None:
+    async def test() -> None:
+        port = MemoryPort()
+        for at in range(3):
+            port.append(batch(at))
+        mine = owned(port, MemoryPublisher())
+        await mine.open()
+        mine.see(Delivered(0, 0, 0, port.log[0]))
+        assert mine.checkpoint_if_due() is None, "it has not caught up"
+        await read_on(mine, port)
+        task = mine.checkpoint_if_due()
+        assert task is not None
+        await task
+        saved = recover(0, port.records)
+        assert saved.mark is not None
+        assert saved.mark[0] == 3
+        port.append(batch(3))
+        await read_on(mine, port)
+        assert mine.checkpoint_if_due() is None
 
     run(test)
 
