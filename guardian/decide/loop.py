@@ -27,9 +27,8 @@ from guardian.decide.partition import Owned, Restore
 from guardian.decide.port import Delivered, Port, Settled
 from guardian.decide.publish import Publisher
 from guardian.decide.ticks import write_tick, write_ticks
-from guardian.decide.topics import watch_topics
 from guardian.decide.watch import FlagWatch
-from guardian.errors import TopicGone, TransportError
+from guardian.errors import TransportError
 from guardian.kafka.admin import create_topics, describe_topics
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
@@ -79,8 +78,7 @@ async def run_decide(
         try:
             await stage.run(stop)
         except TransportError as error:
-            # A topic that went away may come back, or has already: the next attempt waits for it.
-            if not error.retriable and not isinstance(error, TopicGone):
+            if not error.retriable:
                 raise
             log.warning("decide starts anew: %s", error)
         except (KafkaError, TimeoutError, OSError) as error:
@@ -102,15 +100,13 @@ async def check_topics(settings: Settings) -> None:
     """Compare the topics that decide cannot do without with the settings.
 
     Raises:
-        TransportError: one is missing (it may be created yet), or has another number of partitions (for life); that of
-            commands counts too, for a flag's commands come by it.
+        TransportError: one is missing (it may be created yet), or has another number of partitions (for life).
     """
     if settings.embedded:
         await create_topics(settings)  # they come into being when somebody asks for them
         return
     for state in await describe_topics(settings):
-        needed = state.topic.name in TOPICS_NEEDED or (state.topic.by_flag and state.exists)
-        if not needed or state.partitions == state.wanted_partitions:
+        if state.topic.name not in TOPICS_NEEDED or state.partitions == state.wanted_partitions:
             continue
         found = f"has {state.partitions} partitions, the settings say {state.wanted_partitions}"
         raise TransportError(
@@ -141,7 +137,6 @@ class Stage:
         self._process = f"{socket.gethostname()}-{os.getpid()}"
         self._port = port(settings)
         self._publisher = Publisher(settings)
-        self._watch = FlagWatch(settings, self._publisher, self._owner_of, self._asserted)
         self._owned: dict[int, Owned] = {}
         self._settled = False
         self._writing: set[asyncio.Task[None]] = set()
@@ -167,13 +162,13 @@ class Stage:
             await self._publisher.stop()
 
     def _duties(self) -> list[Coroutine[Any, Any, Any]]:
+        watch = FlagWatch(self._settings, self._publisher, self._owner_of, self._asserted)
         return [
             self._read(),
             self._keep(),
             write_ticks(self._publisher, self._process, lambda: tuple(self._owned), self._landed),
-            self._watch.follow(),
-            self._watch.check(),
-            watch_topics(self._settings),
+            watch.follow(),
+            watch.check(),
             _wait_for(self._publisher.failure),
         ]
 
@@ -213,8 +208,6 @@ class Stage:
         # Nobody has told these the time since their owner died: at once rather than at their next turn.
         for partition in taken_over:
             write_tick(self._publisher, self._process, partition, self._landed)
-        if taken_over:
-            self._watch.look_again()
 
     async def _keep(self) -> None:
         """Start checkpoints, and notice when nothing moves although it should."""

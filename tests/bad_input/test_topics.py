@@ -9,7 +9,6 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
 
-from guardian.decide.loop import run_decide
 from guardian.decide.metrics import JUMPS
 from guardian.errors import Exit, TransportError
 from guardian.ingest.loop import run_ingest
@@ -132,21 +131,6 @@ def test_ingest_refuses_inputs_of_another_number_of_partitions(kafka: ApacheKafk
         assert "guardian topics check" in raised.value.fix
 
     asyncio.run(check(settings_for(kafka, "sizes")))
-
-
-def test_ingest_and_decide_refuse_commands_of_another_number_of_partitions(kafka: ApacheKafka) -> None:
-    async def check(settings: Settings) -> None:
-        await create_topics(settings)
-        async with running(admin(settings), settings) as client:
-            await client.create_partitions({settings.topic("commands"): NewPartitions(6)})
-        said = f"{settings.topic('commands')} has 6 partitions, the settings say 4"
-        stop = asyncio.Event()
-        for role in (run_ingest(settings, kind="commands", stop=stop), run_decide(settings, stop=stop)):
-            with pytest.raises(TransportError, match=said) as raised:
-                await asyncio.wait_for(role, 60)
-            assert "guardian topics check" in raised.value.fix
-
-    asyncio.run(check(settings_for(kafka, "commandsizes")))
 
 
 async def edges_of(settings: Settings, name: str, partition: int) -> tuple[int, int]:
