@@ -107,6 +107,13 @@ class TransportError(GuardianError):
         self.retriable = retriable
 
 
+class TopicGone(TransportError):
+    """A topic that is needed is not there, or is not the one that it was."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message, fix, retriable=False)
+
+
 class IllegalTransition(GuardianError):
     """The rollout's phase does not allow this signal; nothing was changed."""
 

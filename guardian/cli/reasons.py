@@ -28,7 +28,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.KILLED: "a person pressed the kill switch: everybody gets control",
     Reason.FREED: "a person released the kill switch: the rollout's own weight counts again",
     Reason.COMPLETED: "the last step is over; the rollout is complete, and its triggers watch on",
-    Reason.REASSERTED: "an older flag document had landed over guardian's, which was written again",
+    Reason.REASSERTED: "guardian's flag document was missing, or an older one had landed over it: it was written again",
     Reason.EMERGENCY: "an emergency change made past guardian was adopted from the log",
     Reason.EVIDENCE_LOST: "a part of the log was deleted before it was read: windows start anew, promotions wait",
     Reason.SUMMARY: "nothing changed; this is the five-minute record",

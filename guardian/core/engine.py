@@ -13,11 +13,12 @@ from guardian.core.counting import take_cell
 from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
-from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next
+from guardian.core.reasserting import reassert
 from guardian.core.signs import take_signs
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
 from guardian.core.state import RolloutState, look_back_s
@@ -311,13 +312,10 @@ class Engine:
                 if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
                     self._dirty.add(state.flag)
 
-    def _take_reassert(self, reassert: Reassert, now: Instant) -> None:
-        state = self._rollouts.get(reassert.flag)
-        if state is None or state.folded_offset >= now.offset:
-            return
-        if (reassert.epoch, reassert.version) < (state.epoch, state.version):
+    def _take_reassert(self, found: Reassert, now: Instant) -> None:
+        state = self._rollouts.get(found.flag)
+        if state is not None and state.folded_offset < now.offset and reassert(state, found, now):
             self._dirty.add(state.flag)
-            change_flag(state, now, Reason.REASSERTED, same_content=True)
 
     # Status
 

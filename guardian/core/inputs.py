@@ -235,7 +235,13 @@ class Tick(Struct, array_like=True, tag="tick"):
 
 
 class Reassert(Struct, array_like=True, tag="reassert"):
-    """An older document of this flag landed on guardian.flags after a newer one: assert ours again."""
+    """On guardian.flags an older document than ours lies on top: assert ours again.
+
+    Args:
+        flag: whose.
+        epoch, version: of that document; below zero for a tombstone or none at all. Ours, as it should be: it is the
+            status that is missing.
+    """
 
     flag: str
     epoch: int

@@ -77,7 +77,7 @@ class Reason(StrEnum):
     KILLED = "KILLED"
     FREED = "FREED"  # the kill switch was released
     COMPLETED = "COMPLETED"
-    REASSERTED = "REASSERTED"  # an older flag document had landed over ours
+    REASSERTED = "REASSERTED"  # an older flag document had landed over ours, or there was none
     EMERGENCY = "EMERGENCY"  # an emergency change was adopted from the log
     EVIDENCE_LOST = "EVIDENCE_LOST"  # a gap in the log: windows started anew
     SUMMARY = "SUMMARY"  # nothing changed; the five-minute record

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
 
-from guardian.errors import TransportError
+from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.settings import Settings
 
@@ -106,10 +106,8 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         topic = error.args[0] if error.args else f"a topic of the prefix {settings.prefix!r}"
-        return TransportError(
-            f"{topic} is not there, says Kafka at {settings.bootstrap}",
-            "create the topics: guardian topics create",
-            retriable=False,
+        return TopicGone(
+            f"{topic} is not there, says Kafka at {settings.bootstrap}", "create the topics: guardian topics create"
         )
     if isinstance(error, _REFUSED):
         return TransportError(

@@ -10,7 +10,7 @@ from guardian.core.clock import BLIND_AFTER_MS, FRESH_LAG_MS, IMPLAUSIBLE_JUMP_M
 from guardian.core.inputs import Reassert, Source, SourceMark, Watermarks
 from guardian.core.outputs import Alert, Beat, Decision, FlagChange, RolloutStatus
 from guardian.core.progress import MAX_CREDIT_MS
-from guardian.core.words import Action, Phase
+from guardian.core.words import Action, Phase, Reason
 from tests.core.scenes import DISORDER_MS, T0, TELEMETRY, Scene, above, spec, step, trigger
 
 HOUR_MS = 3_600_000
@@ -307,10 +307,36 @@ def test_an_older_document_that_landed_is_answered_with_a_newer_one_of_the_same_
     (change,) = [said.state for said in outputs if isinstance(said, FlagChange)]
     assert change.version > before.version
     assert (change.weight_bp, change.phase, change.reason.value) == (500, Phase.PROGRESSING, "REASSERTED")
+    (decision,) = [said for said in outputs if isinstance(said, Decision)]
+    assert decision.reason is Reason.REASSERTED
+    assert f"version 0.{before.version - 1}" in decision.text
     scene.events(crash=1, version=before.version)
     assert scene.where == "progressing only 500"
     scene.events(crash=1, version=change.version)
     assert scene.where == "rolled_back - 0", "the content is the same: its evidence goes on, for every reader"
+
+
+def test_a_document_that_is_not_there_is_written_again_and_the_decision_says_so() -> None:
+    scene = Scene(spec())
+    before = scene.flag()
+    outputs = scene.feed(Reassert("pricing", -1, -1))
+    assert scene.flag().version > before.version
+    (decision,) = [said for said in outputs if isinstance(said, Decision)]
+    assert (decision.reason, "had no document" in decision.text) == (Reason.REASSERTED, True)
+    scene.seconds(1)
+    assert scene.status().reason is not Reason.REASSERTED, "it is not why the rollout stands where it stands"
+
+
+def test_a_status_that_is_not_there_is_written_again_although_the_rollout_is_quiet() -> None:
+    scene = Scene(spec(), started=False)
+    scene.seconds(3)
+    seen, version = len(scene.all(RolloutStatus)), scene.status().state.version
+    scene.seconds(3)
+    assert len(scene.all(RolloutStatus)) == seen
+    scene.feed(Reassert("pricing", 0, version))
+    scene.seconds(1)
+    assert len(scene.all(RolloutStatus)) == seen + 1
+    assert scene.status().state.version == version
 
 
 @pytest.mark.parametrize("version_ahead", [0, 1])
