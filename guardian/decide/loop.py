@@ -100,13 +100,15 @@ async def check_topics(settings: Settings) -> None:
     """Compare the topics that decide cannot do without with the settings.
 
     Raises:
-        TransportError: one is missing (it may be created yet), or has another number of partitions (for life).
+        TransportError: one is missing (it may be created yet), or has another number of partitions (for life); that of
+            commands counts too, for a flag's commands come by it.
     """
     if settings.embedded:
         await create_topics(settings)  # they come into being when somebody asks for them
         return
     for state in await describe_topics(settings):
-        if state.topic.name not in TOPICS_NEEDED or state.partitions == state.wanted_partitions:
+        needed = state.topic.name in TOPICS_NEEDED or (state.topic.by_flag and state.exists)
+        if not needed or state.partitions == state.wanted_partitions:
             continue
         found = f"has {state.partitions} partitions, the settings say {state.wanted_partitions}"
         raise TransportError(

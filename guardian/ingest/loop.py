@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, Literal
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from guardian.errors import TransportError
@@ -96,16 +96,9 @@ async def _live(settings: Settings, kind: Kind, stop: asyncio.Event) -> None:
     async with contextlib.AsyncExitStack() as stack:
         doer = await stack.enter_async_context(running(producer(settings, linger_ms=0), settings))
         asker = await stack.enter_async_context(running(admin(settings), settings))
-        # Asking also makes the topics on the embedded broker; elsewhere a missing one is named.
-        count = len(await doer.partitions_for(settings.topic("inputs")))
-        if count != settings.partitions:
-            # A flag's partition follows from this number, for life: to go on would send its evidence somewhere else.
-            raise TransportError(
-                f"{settings.topic('inputs')} has {count} partitions, the settings say {settings.partitions}",
-                "guardian topics check says what to do",
-                retriable=False,
-            )
-        plan = _plan(settings, kind, rollouts, count)
+        for name in ("inputs", "commands") if kind == "commands" else ("inputs",):
+            await _check_partitions(doer, settings, name)
+        plan = _plan(settings, kind, rollouts)
         ids = await topic_ids(settings, plan.sources)
         reader = consumer(
             settings,
@@ -123,8 +116,23 @@ async def _live(settings: Settings, kind: Kind, stop: asyncio.Event) -> None:
         await Session(plan, Clients(taker, doer, asker), ids, pace).run(stop)
 
 
-def _plan(settings: Settings, kind: Kind, rollouts: Rollouts, partitions: int) -> Plan:
-    migrations = settings.topic("migrations")
+async def _check_partitions(doer: AIOKafkaProducer, settings: Settings, name: str) -> None:
+    """Insist on the partitions of a topic by flag: a flag's follows from their number, for life; to go on with another
+    would send its evidence, or what people want of it, somewhere else.
+
+    Asking also makes the topic on the embedded broker; elsewhere a missing one is named.
+    """
+    count = len(await doer.partitions_for(settings.topic(name)))
+    if count != settings.partitions:
+        raise TransportError(
+            f"{settings.topic(name)} has {count} partitions, the settings say {settings.partitions}",
+            "guardian topics check says what to do",
+            retriable=False,
+        )
+
+
+def _plan(settings: Settings, kind: Kind, rollouts: Rollouts) -> Plan:
+    migrations, partitions = settings.topic("migrations"), settings.partitions
     sources = (settings.topic("telemetry"), migrations) if kind == "telemetry" else (settings.topic("commands"),)
     bounds = Bounds(partitions, settings.future_ms)
 

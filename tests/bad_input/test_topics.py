@@ -9,11 +9,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
 
+from guardian.decide.loop import run_decide
 from guardian.decide.metrics import JUMPS
 from guardian.errors import Exit, TransportError
 from guardian.ingest.loop import run_ingest
 from guardian.ingest.metrics import RETENTION_LOST
-from guardian.kafka.admin import create_topics
+from guardian.kafka.admin import create_topics, describe_topics
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.clients import admin, consumer, running
 from guardian.kafka.partition import partition_of
@@ -133,6 +134,23 @@ def test_ingest_refuses_inputs_of_another_number_of_partitions(kafka: ApacheKafk
     asyncio.run(check(settings_for(kafka, "sizes")))
 
 
+def test_ingest_and_decide_refuse_commands_of_another_number_of_partitions(kafka: ApacheKafka) -> None:
+    async def check(settings: Settings) -> None:
+        await create_topics(settings)
+        async with running(admin(settings), settings) as client:
+            await client.create_partitions({settings.topic("commands"): NewPartitions(6)})
+        # The controller has it at once, the broker that is asked a little later.
+        await eventually(lambda: has_partitions(settings, "commands", 6), within=30)
+        said = f"{settings.topic('commands')} has 6 partitions, the settings say 4"
+        stop = asyncio.Event()
+        for role in (run_ingest(settings, kind="commands", stop=stop), run_decide(settings, stop=stop)):
+            with pytest.raises(TransportError, match=said) as raised:
+                await asyncio.wait_for(role, 60)
+            assert "guardian topics check" in raised.value.fix
+
+    asyncio.run(check(settings_for(kafka, "commandsizes")))
+
+
 async def edges_of(settings: Settings, name: str, partition: int) -> tuple[int, int]:
     """Return where a partition's log begins and where it ends."""
     place = TopicPartition(settings.topic(name), partition)
@@ -140,6 +158,10 @@ async def edges_of(settings: Settings, name: str, partition: int) -> tuple[int, 
         reader.assign([place])
         begins, ends = await reader.beginning_offsets([place]), await reader.end_offsets([place])
     return begins[place], ends[place]
+
+
+async def has_partitions(settings: Settings, name: str, count: int) -> bool:
+    return any(state.topic.name == name and state.partitions == count for state in await describe_topics(settings))
 
 
 async def cut(settings: Settings, name: str, *, keep: int) -> int:
