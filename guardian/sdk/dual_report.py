@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,11 @@ from guardian.sdk.migrations import log_migration_event
 from guardian.sdk.served import Served
 
 _once: Final = Once()
+
+
+def named(function: Callable[..., Any]) -> str:
+    """Return the name of a function, or what stands for it."""
+    return getattr(function, "__qualname__", "") or repr(function)
 
 
 @dataclass
@@ -102,6 +108,12 @@ class Reporter:
         """Count a comparison that did not come about."""
         self.counts.add("compare_errors")
         _once.warn("a dual run of %s was not compared: %s: %s", self._plan.component, type(error).__name__, error)
+
+    def without_candidate(self, control: Callable[..., Any]) -> None:
+        """Say that the old implementation is called, and no new one is known."""
+        name = named(control).rpartition(".")[2]
+        text = "%s has no candidate: the old one serves alone, whatever the flag says; register one by @%s.candidate"
+        _once.warn(text, self._plan.component, name)
 
     def not_copied(self, error: Exception) -> None:
         """Count a call that is not compared, as its arguments could not be copied."""

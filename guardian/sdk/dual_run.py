@@ -30,7 +30,7 @@ from guardian.sdk.aside import Aside
 from guardian.sdk.copying import Arguments, copied
 from guardian.sdk.drawing import Drawn
 from guardian.sdk.dual_options import DualRunOptions, Plan, Sampler, context_of, subject_of
-from guardian.sdk.dual_report import DualRunCounts, Reporter
+from guardian.sdk.dual_report import DualRunCounts, Reporter, named
 from guardian.sdk.dual_result import OutOfTime, Result, given, run, run_async, run_within
 from guardian.sdk.sending import FLUSH_AT_EXIT_S
 from guardian.sdk.served import Served
@@ -180,7 +180,9 @@ class _Pair:
     def register(self, candidate: F) -> F:
         """Take the new implementation."""
         if inspect.iscoroutinefunction(candidate) is not self.is_async:
-            raise TypeError(f"of {self.plan.component} one is a coroutine function, the other one is not")
+            one, other = (self.control, candidate) if self.is_async else (candidate, self.control)
+            text = f"{named(one)} is a coroutine function and {named(other)} is none; both must be, or neither"
+            raise TypeError(f"{self.plan.component}: {text}")
         if self.candidate is not None:
             raise ValueError(f"{self.plan.component} has a candidate already")
         self.candidate = candidate
@@ -189,6 +191,7 @@ class _Pair:
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call of a function."""
         if self.candidate is None:
+            self.reporter.without_candidate(self.control)
             return self.control(*args, **kwargs)
         call = self._begin(args, kwargs)
         if not call.by_candidate:
@@ -207,6 +210,7 @@ class _Pair:
     async def call_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call of a coroutine function."""
         if self.candidate is None:
+            self.reporter.without_candidate(self.control)
             return await self.control(*args, **kwargs)
         call = self._begin(args, kwargs)
         if call.by_candidate:

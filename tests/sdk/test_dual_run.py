@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from guardian.sdk import DualRunCounts, dropped_migration_events, dual_run, flus
 from guardian.sdk.aside import THREADS, WAITING
 from tests.sdk.documents import FLAG
 from tests.sdk.dual import COMPONENT, OFF, ON, KnowingProvider, Told, answered, pair, raising
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "migrations.schema.json").read_text(encoding="utf-8"))
 
 
 def test_the_flag_says_who_serves_and_both_are_compared(flags: KnowingProvider, told: Told) -> None:
@@ -53,6 +57,33 @@ def test_a_candidate_is_registered_by_its_own_decorator_and_stays_a_function(tol
     assert (optimize.__name__, optimize.__doc__) == ("optimize", "The old way.")
     assert list(inspect.signature(optimize).parameters) == ["params", "data"]
     assert told.one("dual_run")["match"] is True
+
+
+def test_without_a_candidate_the_old_one_serves_and_the_log_says_so_once(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    @dual_run("forgotten_engine")
+    def forgotten(cart: int) -> int:
+        return cart
+
+    assert [forgotten(cart) for cart in range(3)] == [0, 1, 2]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "forgotten_engine has no candidate: the old one serves alone" in record.getMessage()
+    assert record.getMessage().endswith("@forgotten.candidate")
+    assert told.events() == []
+
+
+def test_results_too_large_to_be_compared_whole_say_so_in_the_event(told: Told) -> None:
+    price = pair(lambda: list(range(50)), lambda: list(range(50)), max_nodes=10)
+    assert answered(price) == list(range(50))
+    event = told.one("dual_run")
+    assert (event["match"], event["whole"]) == (True, False)
+    assert "whole" not in SCHEMA["required"]
+    assert set(event) - {"instance", "subject"} <= set(SCHEMA["properties"])
+    price = pair(lambda: [1], lambda: [1])
+    assert answered(price) == [1]
+    assert "whole" not in told.events("dual_run")[-1]
 
 
 def test_a_method_is_a_function_too(told: Told) -> None:

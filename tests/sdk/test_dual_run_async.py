@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from guardian.sdk import DualRunCounts, drain_dual_runs
+from guardian.sdk import DualRunCounts, drain_dual_runs, dual_run
 from guardian.sdk.dual_run import MAX_TASKS
 from tests.sdk.dual import OFF, ON, KnowingProvider, Told, pair
 
@@ -185,3 +185,15 @@ def test_context_variables_are_the_requests_own_in_both(flags: KnowingProvider, 
 
     asyncio.run(scene())
     assert seen == ["r-1", "r-1"]
+
+
+def test_without_a_candidate_the_old_coroutine_serves_and_it_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @dual_run("forgotten_coroutine")
+    async def forgotten() -> str:
+        return "old"
+
+    assert [answered(forgotten) for _ in range(3)] == ["old"] * 3
+    (record,) = caplog.records
+    assert "forgotten_coroutine has no candidate" in record.getMessage()

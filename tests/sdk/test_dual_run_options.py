@@ -265,8 +265,14 @@ def generator() -> Iterator[int]:
     ("make", "message"),
     [
         (lambda: dual_run(lambda: 1), "needs a component"),  # type: ignore[arg-type, return-value]
-        (lambda: pair(lambda: 1, coroutine), "coroutine function, the other one is not"),
-        (lambda: pair(coroutine, lambda: 1), "coroutine function, the other one is not"),
+        (
+            lambda: pair(lambda: 1, coroutine),
+            "pricing_engine: coroutine is a coroutine function and .*<lambda> is none",
+        ),
+        (
+            lambda: pair(coroutine, lambda: 1),
+            "pricing_engine: coroutine is a coroutine function and .*<lambda> is none",
+        ),
         (lambda: pair(generator, generator), "is a generator"),
         (lambda: pair(lambda: 1, lambda: 1).candidate(lambda: 2), "has a candidate already"),
         (lambda: pair(lambda: 1, lambda: 1, subject="user"), "no parameter 'user'"),
