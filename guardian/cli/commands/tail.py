@@ -13,7 +13,6 @@ import typer
 
 from guardian.cli.completion import flag_names
 from guardian.cli.door import Said, Sayings, Topic
-from guardian.cli.kafka_door import KafkaDoor
 from guardian.cli.options import DoorOptions, Json, flag_name, past_s
 from guardian.cli.reading import finish
 from guardian.cli.sayings import Filter, Line, line_markup, read
@@ -102,10 +101,9 @@ def tail(what: What, where: DoorOptions, wanted: Wanted, as_json: Json = False) 
     """Follow alerts, decisions, flags, rollbacks or dead letters until Ctrl-C; --json prints JSON Lines."""
     chosen = wanted.filter(what)
     shown = _Shown(what, chosen, wanted, as_json=as_json)
-    door = where.door()
-    if wanted.values and not isinstance(door, KafkaDoor):
+    if wanted.values and where.serve_url():
         raise SettingsError("serve gives no values of dead letters", "leave out --values, or leave out --server")
-    said = door.follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
+    said = where.door().follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
     finish(_closed(said, _follow(said, shown, wanted.last, wanted.follow)))
 
 
