@@ -27,8 +27,9 @@ from guardian.decide.partition import Owned, Restore
 from guardian.decide.port import Delivered, Port, Settled
 from guardian.decide.publish import Publisher
 from guardian.decide.ticks import write_tick, write_ticks
+from guardian.decide.topics import watch_topics
 from guardian.decide.watch import FlagWatch
-from guardian.errors import TransportError
+from guardian.errors import TopicGone, TransportError
 from guardian.kafka.admin import create_topics, describe_topics
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
@@ -78,7 +79,8 @@ async def run_decide(
         try:
             await stage.run(stop)
         except TransportError as error:
-            if not error.retriable:
+            # A topic that went away may come back, or has already: the next attempt waits for it.
+            if not error.retriable and not isinstance(error, TopicGone):
                 raise
             log.warning("decide starts anew: %s", error)
         except (KafkaError, TimeoutError, OSError) as error:
@@ -139,6 +141,7 @@ class Stage:
         self._process = f"{socket.gethostname()}-{os.getpid()}"
         self._port = port(settings)
         self._publisher = Publisher(settings)
+        self._watch = FlagWatch(settings, self._publisher, self._owner_of, self._asserted)
         self._owned: dict[int, Owned] = {}
         self._settled = False
         self._writing: set[asyncio.Task[None]] = set()
@@ -164,13 +167,13 @@ class Stage:
             await self._publisher.stop()
 
     def _duties(self) -> list[Coroutine[Any, Any, Any]]:
-        watch = FlagWatch(self._settings, self._publisher, self._owner_of, self._asserted)
         return [
             self._read(),
             self._keep(),
             write_ticks(self._publisher, self._process, lambda: tuple(self._owned), self._landed),
-            watch.follow(),
-            watch.check(),
+            self._watch.follow(),
+            self._watch.check(),
+            watch_topics(self._settings),
             _wait_for(self._publisher.failure),
         ]
 
@@ -210,6 +213,8 @@ class Stage:
         # Nobody has told these the time since their owner died: at once rather than at their next turn.
         for partition in taken_over:
             write_tick(self._publisher, self._process, partition, self._landed)
+        if taken_over:
+            self._watch.look_again()
 
     async def _keep(self) -> None:
         """Start checkpoints, and notice when nothing moves although it should."""

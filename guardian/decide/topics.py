@@ -1,0 +1,45 @@
+"""A topic that was deleted or made anew ends the attempt: the next one joins, reads and writes what is there now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from guardian.errors import TopicGone, TransportError
+from guardian.kafka.settings import Settings
+from guardian.kafka.topic_ids import topic_ids
+
+WATCHED: Final = ("inputs", "flags", "rollouts")
+"""What an attempt knows of these it read from the topic as it was."""
+LOOK_SECONDS: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+async def watch_topics(settings: Settings) -> None:
+    """Compare the ids of the topics with those at the start, for ever.
+
+    Clients notice such a thing by themselves only when they ask for metadata anew, after minutes: until then the group
+    has no partitions, and nobody reads or writes.
+
+    Args:
+        settings: the installation.
+
+    Raises:
+        TransportError: a topic is another one, or not there; Kafka refused to say.
+    """
+    names = [settings.topic(topic) for topic in WATCHED]
+    known: dict[str, str] = {}
+    while True:
+        try:
+            found = await topic_ids(settings, names)
+        except TransportError as error:
+            if not error.retriable:
+                raise
+            log.debug("the ids of the topics are not known: %s", error)
+            found = {}
+        for name, topic_id in found.items():
+            if known.setdefault(name, topic_id) != topic_id:
+                raise TopicGone(f"{name} was deleted and made anew", "decide goes on with the new one")
+        await asyncio.sleep(LOOK_SECONDS)
