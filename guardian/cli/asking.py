@@ -13,6 +13,7 @@ from guardian.cli.door import Answers, Door
 from guardian.cli.options import NO_REASON, OrderOptions
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, one_line, print_json
+from guardian.cli.specs import file_hint
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
 from guardian.core.seen import CLIMBING
@@ -90,7 +91,8 @@ def show_answers(result: Answers, *, as_json: bool) -> None:
     for decision in result.decisions:
         answers().print(decision_line(decision), soft_wrap=True)
     if any(decision.reason is Reason.REFUSED_UNKNOWN_FLAG for decision in result.decisions):
-        notes().print("[bold]  fix:[/] guardian list shows the flags that are there", soft_wrap=True)
+        fix = file_hint(given.flag) or "guardian list shows the flags that are there"
+        notes().print(f"[bold]  fix:[/] {escape(fix)}", soft_wrap=True)
     if not result.decisions and not result.silent:
         answers().print(f"{given.command} sent ({given.id}); no rollout is there to answer")
     if result.silent:

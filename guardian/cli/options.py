@@ -17,6 +17,7 @@ import typer
 from guardian.cli import faults
 from guardian.cli.completion import flag_names
 from guardian.cli.door import Door
+from guardian.cli.specs import file_hint
 from guardian.core.inputs import Actor
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
 from guardian.errors import Exit, SettingsError
@@ -56,9 +57,8 @@ def flag_name(text: str) -> str:
         typer.BadParameter: not a name that a flag can have.
     """
     if re.fullmatch(FLAG_NAME_PATTERN, text) is None:
-        raise typer.BadParameter(
-            f"{text!r} is not a flag's name: letters, digits, '.', '_' and '-', 128 at most, a letter or digit first"
-        )
+        rule = "letters, digits, '.', '_' and '-', 128 at most, a letter or digit first"
+        raise typer.BadParameter(f"{text!r} is not a flag's name: {file_hint(text) or rule}")
     return text
 
 

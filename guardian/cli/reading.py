@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+from guardian.cli.specs import file_hint
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.core.outputs import RolloutStatus
 from guardian.core.text import duration_text
@@ -38,7 +39,7 @@ class UnknownFlag(GuardianError):
             if known
             else f"no rollout was applied yet: guardian init {flag}, then guardian apply"
         )
-        super().__init__(f"no rollout of a flag {flag!r}", fix)
+        super().__init__(f"no rollout of a flag {flag!r}", file_hint(flag) or fix)
 
 
 @asynccontextmanager

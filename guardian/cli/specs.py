@@ -11,6 +11,8 @@ from guardian.core.rollout import RolloutSpec
 from guardian.errors import Problem, SpecError
 
 _STDIN = "-"
+_SUFFIXES = (".yaml", ".yml")
+_MAX_HINT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,29 @@ def demand(path: Path) -> tuple[RolloutSpec, dict[str, Any]]:
     from guardian.spec.load import load_spec  # noqa: PLC0415 (YAML and numpy: `guardian kill` must not wait for them)
 
     return load_spec(_text(path), _name(path))
+
+
+def file_hint(name: str) -> str:
+    """Return what to say when somebody gave a file where a flag's name is wanted; empty when it looks like none.
+
+    Args:
+        name: what was given. A flag may be named like a file, so this is for names that turned out to be unknown.
+    """
+    path = Path(name)
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+    except (OSError, ValueError):
+        size = -1
+    if size < 0 and path.suffix not in _SUFFIXES:
+        return ""
+    wanted = "a flag's name is wanted here, not a file's"
+    if not 0 <= size <= _MAX_HINT_BYTES:
+        return f"{wanted}: guardian list shows the flags that are there"
+    try:
+        spec, _ = demand(path)
+    except (SpecError, OSError):
+        return f"{wanted}: guardian check {name} says what the file declares"
+    return f"{wanted}: {name} declares {spec.flag}"
 
 
 def _name(path: Path) -> str:

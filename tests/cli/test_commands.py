@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -76,6 +77,27 @@ def test_a_mistyped_flag_is_no_draft_and_says_where_the_right_name_is_found(serv
     result = server.guardian("kill", "nobody-applied-this")
     assert "draft" not in result.stdout
     assert "guardian list" in result.stderr
+
+
+def test_a_file_where_a_flag_is_wanted_is_said_with_the_flag_that_it_declares(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = apply(server, tmp_path, "filed")
+    for words in (("status", file.name), ("explain", file.name), ("start", file.name), ("start", str(file))):
+        refused = server.guardian(*words)
+        assert refused.exit_code != 0, (words, refused.output)
+        said = " ".join(re.sub("[│╭╮╰╯─]", " ", refused.stderr).split())
+        assert "a flag's name is wanted here, not a file's" in said, words
+        assert said.endswith("declares filed"), words
+    assert "guardian list shows" in server.guardian("start", "nowhere.yml").stderr
+    Path("broken.yaml").write_text("flag: [")
+    assert "guardian check broken.yaml" in server.guardian("pause", "broken.yaml").stderr
+
+
+def test_a_flag_that_is_named_like_a_file_is_a_flag(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "flag.yaml")
+    assert server.guardian("start", "flag.yaml").exit_code == 0
 
 
 def test_the_answer_to_a_kill_says_who_gets_what_now_and_what_comes_back(server: Server, tmp_path: Path) -> None:
