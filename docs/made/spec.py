@@ -35,7 +35,16 @@ _TITLES = {
 }
 _NOTES = {
     "gate": 'A gate may be its rule alone, as a text: `gates: ["error_rate < 1%"]`.',
-    "trigger": 'A trigger may be its rule alone, as a text: `triggers: ["crash_count > 0 per step"]`.',
+    "trigger": """\
+A trigger may be its rule alone, as a text: `triggers: ["crash_count > 0 per step"]`.
+
+A trigger that an apply changes or brings in mid-step starts its evidence at the apply.
+What happened before does not count for it: no window of it begins earlier, `per step` means since the apply,
+a hold runs anew, a reported bug or a figure that somebody set must come again.
+A new trigger is no exception: one without a name is named after its rule, so that a changed one comes as a new one.
+A change of `tell` or `severity` alone is no change of what it looks at, and its evidence goes on.
+A trigger that stays as it was goes on, whatever else the apply changes.
+The next flag change begins new evidence for all.""",
     "step rollback": "What it does not say, the rollout's `rollback` says.",
 }
 

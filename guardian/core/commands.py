@@ -19,6 +19,7 @@ from guardian.core.actions import (
     switch,
 )
 from guardian.core.alerts import end_alert
+from guardian.core.anew import change_watch, keep_apart
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
@@ -327,12 +328,13 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
     names = [step.name for step in spec.steps]
     state.step_index = names.index(step_name) if step_name in names else -1
     for trigger in state.triggers():
-        if old_triggers.get(trigger.name) != trigger and (watch := state.watches.pop(trigger.name, None)):
-            end_alert(watch, now, "the trigger was changed")
+        if old_triggers.get(trigger.name) != trigger:
+            change_watch(state, now, trigger, old_triggers.get(trigger.name))
     kept = {trigger.name for trigger in state.triggers()}
     for name in [name for name in state.watches if name not in kept]:
         end_alert(state.watches.pop(name), now, "the trigger was removed")
     retain(state)
+    keep_apart(state, now)
     weight_bp = state.step.weight_bp if state.step else 0
     if weight_bp < state.weight_bp:
         lower_weight(state, now, weight_bp, Reason.APPLIED)

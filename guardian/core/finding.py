@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
+from guardian.core.outputs import Number
 from guardian.core.rollout import Metric, Op, Origin, Unit
 from guardian.core.windows import Tally
 from guardian.core.words import Reason
+
+Parts = tuple[Number, Number]
+"""What a metric adds up: how many, and the amount of what is looked at among them, or their sum."""
+NOTHING: Final[Parts] = (0, 0)
+
+
+class Since(Struct, frozen=True):
+    """From where the evidence of a changed trigger counts.
+
+    Args:
+        ms: log time of the apply; what happened before, in event time, does not count. 0 for all.
+        mine, other: what the step had then, of the candidate and of what it is compared with.
+    """
+
+    ms: int = 0
+    mine: Parts = NOTHING
+    other: Parts = NOTHING
+
+
+EVER: Final = Since()
+"""All of the evidence: of every gate, and of a trigger that was there when the step began."""
 
 
 class Finding(Struct, frozen=True):
@@ -36,22 +60,36 @@ class Finding(Struct, frozen=True):
     note: str = ""
 
 
-def find(metric: Metric, tally: Tally, start_ms: int = 0, end_ms: int = 0) -> Finding:
-    """Return a metric's value on a tally."""
+def parts(metric: Metric, tally: Tally) -> Parts:
+    """Return what a metric adds up on a tally; nothing of a quantile, which is no sum."""
     if metric.origin is Origin.FIGURES:
         n, amount = tally.sums.get(metric.key, (0.0, 0.0))
-        if metric.unit is Unit.RATE:
-            # Who tells fallbacks alone, and nothing of the calls, has made that many calls at least.
-            n = max(n, amount)
-        value = amount if metric.unit is Unit.COUNT else amount / n if n else None
-        return Finding(value, int(n), start_ms, end_ms)
+        return n, amount
+    if metric.unit in (Unit.COUNT, Unit.RATE):
+        return tally.n, tally.count(metric.outcomes)
+    return (tally.latency_n, tally.latency_sum_us) if metric.quantile is None else NOTHING
+
+
+def find(metric: Metric, tally: Tally, start_ms: int = 0, end_ms: int = 0, less: Parts = NOTHING) -> Finding:
+    """Return a metric's value on a tally.
+
+    Args:
+        metric: what is looked at.
+        tally: the figures.
+        start_ms, end_ms: their window in event time; 0 for since the step began.
+        less: what of them does not count.
+    """
+    if metric.quantile is not None:
+        return Finding(tally.quantile_ms(metric.quantile), tally.latency_n, start_ms, end_ms)
+    every, wanted = parts(metric, tally)
+    n, amount = every - less[0], wanted - less[1]
     if metric.unit is Unit.COUNT:
-        return Finding(tally.count(metric.outcomes), tally.n, start_ms, end_ms)
-    if metric.unit is Unit.RATE:
-        n = tally.n
-        return Finding(tally.count(metric.outcomes) / n if n else None, n, start_ms, end_ms)
-    value = tally.mean_ms() if metric.quantile is None else tally.quantile_ms(metric.quantile)
-    return Finding(value, tally.latency_n, start_ms, end_ms)
+        return Finding(amount, int(n), start_ms, end_ms)
+    if metric.origin is Origin.FIGURES and metric.unit is Unit.RATE:
+        # Who tells fallbacks alone, and nothing of the calls, has made that many calls at least.
+        n = max(n, amount)
+    scale = 1_000 if metric.unit is Unit.LATENCY_MS else 1
+    return Finding(amount / n / scale if n else None, int(n), start_ms, end_ms)
 
 
 def crosses(op: Op, value: float, limit: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guardian.core.baseline import MIN_GAUGE_SAMPLES
-from guardian.core.finding import Finding, find
+from guardian.core.finding import EVER, Finding, Since, find
 from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.freezing import too_small
 from guardian.core.gauges import Line
@@ -23,29 +23,30 @@ SILENT_ARM: Final = 10
 """So many requests expected and none seen: by chance that happens once in 22,000 times, exp(10)."""
 
 
-def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int) -> Finding:
+def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int, since: Since = EVER) -> Finding:
     """Return what a rule finds at an event time.
 
     Args:
         rule: of a gate or a trigger.
         needed: requests needed on either side; a window below it widens to at most the hold.
         at_ms: the end of trailing windows, in event time.
+        since: from where the evidence counts.
     """
     match rule.metric.origin:
         case Origin.PEOPLE:
-            bugs = state.reported.bugs
-            return Finding(bugs, 1, basis=state.reported.last_bug or "none reported")
+            bugs = int(state.reported.bugs - since.mine[1])
+            return Finding(bugs, 1, basis=(bugs and state.reported.last_bug) or "none reported")
         case Origin.HEARTBEATS:
-            return _silence(state, rule, now, at_ms)
+            return _silence(state, rule, now, at_ms, max(state.content_ms, since.ms))
         case Origin.GAUGES:
-            return _worst_service(state, rule, at_ms)
+            return _worst_service(state, rule, at_ms, max(state.content_ms, since.ms))
         case _:
-            return _outside(state, rule, now, _of_arms(state, rule, needed, at_ms))
+            return _outside(state, rule, now, _of_arms(state, rule, needed, at_ms, since), since)
 
 
-def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
+def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int, since: Since) -> Finding:
     """Return a count on all that has arrived, what lies ahead of `at_ms` too."""
-    start_ms = at_ms - rule.over_ms
+    start_ms = max(at_ms - rule.over_ms, since.ms)
     tally = state.series.window(start_ms, EVER_MS, latency=False, figure=rule.metric.key)
     return find(rule.metric, tally, start_ms, at_ms)
 
@@ -53,13 +54,15 @@ def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
 def doubt_low_count(state: RolloutState, rule: Rule, found: Finding) -> Finding:
     """Doubt a count that is low for another reason than the candidate's.
 
-    A window that reaches back beyond the flag change is not full yet. None at all is judged when by control's requests
-    the candidate should have had the limit, and enough that none is no chance: then one arm is silent. Otherwise it is
-    no traffic, which is no data.
+    A window that reaches back beyond the flag change, or that of its trigger, is not full yet. None at all is judged
+    when by control's requests the candidate should have had the limit, and enough that none is no chance: then one arm
+    is silent. Otherwise it is no traffic, which is no data.
     """
     if not state.weight_bp or state.killed:
         return replace(found, doubt=Reason.NO_DATA, note="nobody is served the candidate")
-    if found.start_ms < state.content_ms + state.spec.settle_ms or found.end_ms < state.promote_after_ms:
+    is_cut = found.end_ms - found.start_ms < rule.over_ms  # its trigger was changed within the window
+    is_fresh = found.start_ms < state.content_ms + state.spec.settle_ms or found.end_ms < state.promote_after_ms
+    if is_cut or is_fresh:
         return replace(found, doubt=Reason.SETTLING, note=f"not {duration_text(rule.over_ms)} of evidence yet")
     if found.n or state.arms is None or rule.metric.origin is not Origin.REQUESTS:
         return found
@@ -73,10 +76,10 @@ def doubt_low_count(state: RolloutState, rule: Rule, found: Finding) -> Finding:
 # Arms
 
 
-def _of_arms(state: RolloutState, rule: Rule, needed: int, at_ms: int) -> Finding:
+def _of_arms(state: RolloutState, rule: Rule, needed: int, at_ms: int, since: Since) -> Finding:
     over_ms = rule.over_ms
     while True:
-        found = _on_window(state, rule, at_ms, over_ms)
+        found = _on_window(state, rule, at_ms, over_ms, since)
         enough = min(found.n, found.reference_n if rule.against is Against.CONTROL else found.n) >= needed
         if enough or over_ms >= rule.hold_ms or rule.per_step:
             break
@@ -92,9 +95,15 @@ def _of_arms(state: RolloutState, rule: Rule, needed: int, at_ms: int) -> Findin
             return found
 
 
-def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int) -> Finding:
-    """The metric, and what it is compared with, on windows of this length."""
-    start_ms, end_ms = (0, 0) if rule.per_step else (at_ms - over_ms, at_ms)
+def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int, since: Since) -> Finding:
+    """The metric, and what it is compared with, on windows of this length.
+
+    Of a step's figures what counted before `since` is subtracted. A quantile is no sum: after a change it is taken
+    from the buckets that began since.
+    """
+    start_ms, end_ms = (0, 0) if rule.per_step else (max(at_ms - over_ms, since.ms), at_ms)
+    if rule.per_step and since.ms and rule.metric.quantile is not None:
+        start_ms, end_ms = since.ms, EVER_MS
     variants, arms = state.spec.variants, state.arms
     if rule.against is Against.CONTROL and arms is not None:
         both = (variants.candidate, variants.control)
@@ -105,11 +114,13 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int) -> Fin
         if rule.against is Against.BASELINE and state.baseline is not None:
             other = state.baseline.tally
         elif rule.against is Against.PAST:
-            other = _part(state.series, other, rule, start_ms - rule.period_ms, end_ms - rule.period_ms)
-    found = find(rule.metric, mine, start_ms, end_ms)
+            past_ms = at_ms - rule.period_ms
+            other = _part(state.series, other, rule, past_ms - over_ms, past_ms)
+    shown_ms = (since.ms, max(at_ms, since.ms)) if rule.per_step and since.ms else (start_ms, end_ms)
+    found = find(rule.metric, mine, *shown_ms, since.mine)
     if rule.against is Against.NONE:
         return found
-    reference = find(rule.metric, other)
+    reference = find(rule.metric, other, less=since.other)
     return replace(found, reference=reference.value, reference_n=reference.n)
 
 
@@ -147,7 +158,7 @@ def _doubt_past(rule: Rule, found: Finding, needed: int) -> Finding:
     return replace(found, doubt=Reason.TOO_FEW_SAMPLES, note=note)
 
 
-def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> Finding:
+def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding, since: Since) -> Finding:
     """What an operator has set stands where no event measures the figure itself."""
     name = rule.metric.key.removeprefix(NAMED_PREFIX)
     outside = state.reported.outside.get(name) if rule.metric.key.startswith(NAMED_PREFIX) else None
@@ -157,6 +168,10 @@ def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> F
         # What led to the rollback must not lead to the next one too; what is set from now on may.
         note = "it was set before the rollback"
         return replace(found, value=outside.value, doubt=Reason.SETTLING, note=note)
+    if outside.at_ms <= since.ms:
+        return replace(
+            found, value=outside.value, doubt=Reason.SETTLING, note="it was set before the trigger was changed"
+        )
     if found.doubt not in (None, Reason.NO_DATA) and rule.against is not Against.NONE:
         return replace(found, value=outside.value)
     age = duration_text(max(0, now.log_ms - outside.at_ms) // 1_000 * 1_000)
@@ -166,10 +181,10 @@ def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding) -> F
 # Services
 
 
-def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int) -> Finding:
+def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int, since_ms: int) -> Finding:
     if now.stale:
         return Finding(None, 0, doubt=Reason.STALE_EVIDENCE, note=f"guardian is blind: {now.stale}")
-    services = state.fleet.quietest(at_ms, now.heard, state.content_ms)
+    services = state.fleet.quietest(at_ms, now.heard, since_ms)
     if not services:
         return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has sent heartbeats for this flag")
     silent_ms, service, keys = services[0]
@@ -178,16 +193,17 @@ def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int) -> Findi
     others = [name for other_ms, name, _ in services[1 : MAX_NAMED + 1] if other_ms >= rule.limit]
     too = f"; {', '.join(others)} too" if others else ""
     found = Finding(silent_ms, len(keys), at_ms - silent_ms, at_ms, service=service, basis=f"{names}{more}{too}")
-    if found.start_ms <= state.content_ms and silent_ms < rule.limit:
-        # Silence counts from the flag change; but who has not spoken since has not been shown to be well.
-        return replace(found, doubt=Reason.SETTLING, note="no heartbeat since the flag changed")
+    if found.start_ms <= since_ms and silent_ms < rule.limit:
+        # Silence counts from the change of the flag or of the trigger; but who has not spoken since has not been shown
+        # to be well.
+        return replace(found, doubt=Reason.SETTLING, note="no heartbeat since the flag or the trigger changed")
     return found
 
 
-def _worst_service(state: RolloutState, rule: Rule, at_ms: int) -> Finding:
+def _worst_service(state: RolloutState, rule: Rule, at_ms: int, since_ms: int) -> Finding:
     """The service whose gauge is nearest to its bound, or furthest beyond it."""
     lines = state.gauges.lines.get(rule.metric.key, {}) if state.gauges else {}
-    found = [_of_service(state, rule, service, lines[service], at_ms) for service in sorted(lines)]
+    found = [_of_service(state, rule, lines, service, (since_ms, at_ms)) for service in sorted(lines)]
     known = [each for each in found if each.value is not None]
     if not known:
         return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has reported it in this time")
@@ -204,10 +220,13 @@ def _excess(rule: Rule, found: Finding) -> float:
     return beyond / abs(bound) if bound else beyond * EVER_MS
 
 
-def _of_service(state: RolloutState, rule: Rule, service: str, line: Line, at_ms: int) -> Finding:
+def _of_service(
+    state: RolloutState, rule: Rule, lines: dict[str, Line], service: str, present_ms: tuple[int, int]
+) -> Finding:
+    (since_ms, at_ms), line = present_ms, lines[service]
     start_ms = at_ms - rule.over_ms
     # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
-    n, value = line.window(max(start_ms, state.content_ms), at_ms)
+    n, value = line.window(max(start_ms, since_ms), at_ms)
     found = Finding(value, n, start_ms, at_ms, service=service)
     if rule.against is Against.NONE:
         return found

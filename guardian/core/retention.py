@@ -8,8 +8,8 @@ from guardian.core.arms import Arms
 from guardian.core.gauges import FINE_S, Gauges
 from guardian.core.rollout import Against, Origin, RolloutSpec, Rule
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES
-from guardian.core.state import RolloutState, look_back_s
-from guardian.core.windows import ENTRY_BYTES, MAX_BIN_ENTRIES, Series
+from guardian.core.state import RolloutState, Watch, look_back_s
+from guardian.core.windows import ENTRY_BYTES, MAX_BIN_ENTRIES, TIERS, Series
 
 MAX_RULES: Final = 200
 """Gates and triggers of a spec together."""
@@ -23,7 +23,7 @@ _ELSEWHERE_BYTES: Final = 72_000
 """Instances, services, figures from outside, and what was last said."""
 _PER_TEXT_BYTE: Final = 3
 """A text of the spec stands in the spec, in its document, and in what is known of its trigger."""
-_PER_RULE_BYTES: Final = 30
+_PER_RULE_BYTES: Final = 80
 _GAUGES_BYTES: Final = 56_000
 _TALLY_BYTES: Final = 7_000
 _FIGURE_BYTES: Final = 20
@@ -34,7 +34,7 @@ _OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
 def retain(state: RolloutState) -> None:
     """Keep what the present spec's rules look at: what is new starts empty, what nothing looks at goes."""
     spec, rules = state.spec, state.spec.rules()
-    keep_s = look_back_s(spec)
+    keep_s = max(look_back_s(spec), TIERS[-1][1] if _keeps_step(state) else 0)
     state.series.keep_s = keep_s
     state.tracked = tuple(sorted({rule.metric.key for rule in rules if rule.metric.origin is Origin.FIGURES}))
     compares = any(rule.against is Against.CONTROL or rule.is_low_count for rule in rules)
@@ -77,6 +77,12 @@ def _past(state: RolloutState) -> Series:
     past = state.past or Series(0)
     past.keep_s = state.spec.baseline_window_ms // 1_000 + 1
     return past
+
+
+def _keeps_step(state: RolloutState) -> bool:
+    """Whether a quantile per step was changed in mid-step: it is taken from the buckets since."""
+    changed = [trigger for trigger in state.triggers() if state.watches.get(trigger.name, Watch()).since.ms]
+    return any(trigger.rule.per_step and trigger.rule.metric.quantile is not None for trigger in changed)
 
 
 def _needs_past(spec: RolloutSpec, rule: Rule) -> bool:

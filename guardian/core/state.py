@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
+from guardian.core.finding import EVER, Since
 from guardian.core.fleet import Fleet
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
@@ -33,12 +34,14 @@ class Watch(Struct):
         verdict: the last one; None before any.
         alert: the alert that is active, None for none.
         onset_ms: log time of the last alert's onset, 0 before any.
+        since: from where its evidence counts, when an apply has changed it in mid-step.
     """
 
     hold: Hold = field(default_factory=Hold)
     verdict: Verdict | None = None
     alert: Alert | None = None
     onset_ms: int = 0
+    since: Since = EVER
 
 
 def look_back_s(spec: RolloutSpec) -> int:
@@ -215,3 +218,4 @@ class RolloutState(Struct):
         for watch in self.watches.values():
             watch.hold = Hold()
             watch.verdict = None
+            watch.since = EVER

@@ -89,7 +89,7 @@ def _listens(state: RolloutState) -> bool:
 def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> bool:
     """Judge one trigger; true when it changed the flag, which began new evidence: the rest would judge a past."""
     watch = state.watches.setdefault(trigger.name, Watch())
-    verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, now, at_ms), at_ms)
+    verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, now, at_ms, watch), at_ms)
     watch.verdict = verdict
     if verdict.outcome is Outcome.PASS and not _is_kept(state, trigger):
         end_alert(watch, now, verdict.text)
@@ -106,11 +106,11 @@ def _is_kept(state: RolloutState, trigger: Trigger) -> bool:
     return state.phase is Phase.ROLLED_BACK and trigger.rule.metric.origin is Origin.PEOPLE
 
 
-def _found(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> Finding:
+def _found(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int, watch: Watch) -> Finding:
     rule = trigger.rule
     if _acts_on_arrival(trigger) and not rule.per_step and rule.metric.origin is not Origin.PEOPLE:
-        return look_on_arrival(state, rule, at_ms)
-    found = look(state, rule, trigger.min_samples, now, at_ms)
+        return look_on_arrival(state, rule, at_ms, watch.since)
+    found = look(state, rule, trigger.min_samples, now, at_ms, watch.since)
     return doubt_low_count(state, rule, found) if rule.is_low_count else found
 
 

@@ -33,6 +33,8 @@ FINE_PRESSURE: Final = 7
 MAX_PRESSURE: Final = 10
 
 OUTCOMES: Final = ("ok", "error", "timeout", "crash", "hang")
+MAX_CUTS: Final = 8
+"""Applies within one step that are told apart; of one before them, a window loses a coarse bucket at most."""
 _ROLL_EVERY: Final = 32
 """A series is rolled after so many new seconds, even if the watermark stands still."""
 
@@ -127,6 +129,7 @@ class Series(Struct):
             to keep to `max_bins`; 0 for every series whose latencies are not spread absurdly.
         max_bins: its share of what a snapshot has room for, when a rollout keeps several.
         held: how much room the buckets take at most, in latency bins; exact after each roll.
+        cuts: seconds at which a trigger's evidence began anew, rising: no coarse bucket reaches over one.
     """
 
     keep_s: int
@@ -135,6 +138,7 @@ class Series(Struct):
     pressure: int = 0
     max_bins: int = MAX_BIN_ENTRIES
     held: int = 0
+    cuts: tuple[int, ...] = ()
 
     def add(self, second: int, tally: Tally, watermark_s: int) -> bool:
         """Add to the bucket of this second.
@@ -170,12 +174,25 @@ class Series(Struct):
         for i, (tier, width_s) in enumerate(zip(self.tiers, widths, strict=True)):
             coarser = min(i + 1, last)
             old_s = now_s - (TIERS[i][1] >> halved) if i < last else 0
-            for start in [start for start in tier if start < old_s or start + width_s <= oldest_s or start % width_s]:
+            moved = [
+                start
+                for start in tier
+                if start < old_s or start + width_s <= oldest_s or (start % width_s and start not in self.cuts)
+            ]
+            for start in moved:
                 tally = tier.pop(start)
                 if start + width_s > oldest_s:
-                    _merge(self.tiers[coarser], start - start % widths[coarser], tally)
+                    _merge(self.tiers[coarser], self._begin(start, widths[coarser]), tally)
         if self.pressure > FINE_PRESSURE:
             self._widen(1 << (self.pressure - FINE_PRESSURE))
+
+    def _begin(self, start: int, width_s: int) -> int:
+        """Return where the bucket of this width begins that takes what begins at `start`."""
+        return max([start - start % width_s, *(cut for cut in self.cuts if cut <= start)])
+
+    def cut(self, second: int) -> None:
+        """Keep what begins at this second or later apart from what was before, so that a window may begin there."""
+        self.cuts = tuple(sorted({*self.cuts, second}))[-MAX_CUTS:]
 
     def _widen(self, width: int) -> None:
         """Make the latency bins wide, where even the fewest buckets take too much room."""
@@ -226,6 +243,7 @@ class Series(Struct):
         for tier in self.tiers:
             tier.clear()
         self.newest_s = self.pressure = self.held = 0
+        self.cuts = ()
 
 
 def _room_of(tally: Tally) -> int:

@@ -68,6 +68,14 @@ STEPS = (
 # Any log
 
 
+def changed_triggers(number: int) -> tuple[Any, ...]:
+    """The triggers of a revision: each revision changes the limits of some, in mid-step too."""
+    return tuple(
+        replace(each, rule=replace(each.rule, limit=each.rule.limit * 1.01)) if index % number else each
+        for index, each in enumerate(TRIGGERS)
+    )
+
+
 def random_log(seed: int, length: int = 70) -> list[Record]:
     """A log of three rollouts that are applied, started, fed, broken and brought back in whatever order."""
     chance = random.Random(seed)
@@ -76,7 +84,8 @@ def random_log(seed: int, length: int = 70) -> list[Record]:
         flag = chance.choice(FLAGS)
         roll = chance.random()
         if roll < 0.12:
-            scene.apply(spec(*STEPS, flag=flag, revision=f"r{chance.randint(1, 2)}", triggers=TRIGGERS))
+            number = chance.randint(1, 3)
+            scene.apply(spec(*STEPS, flag=flag, revision=f"r{number}", triggers=changed_triggers(number)))
         elif roll < 0.2:
             scene.command("start", flag)
         elif roll < 0.3:

@@ -11,6 +11,7 @@ import pytest
 from guardian.core.alerts import raise_alert
 from guardian.core.baseline import Baseline
 from guardian.core.commands import MAX_BUG_CHARS, MAX_WHO_CHARS, declare
+from guardian.core.finding import Since
 from guardian.core.fleet import MAX_HEARD, MAX_KEY_BYTES, MAX_LOSSES, MAX_SERVED, MAX_SERVICES, hear, key_of, name_of
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import Actor, Command
@@ -101,6 +102,8 @@ class Worst:
                              NOW_S * 1_000, 0, 0, 3, 10**9, numbers[2], 10**6, "control", "")  # fmt: skip
             text = f"{trigger.rule.metric.name} {numbers[0]} > 2x control {numbers[2]} over 7d (n={n})"
             watch = state.watches[trigger.name] = Watch()
+            mine, other = ((self.chance.random() * 1e9, self.chance.random() * 1e9) for _ in range(2))
+            watch.since = Since(NOW_S * 1_000 - self.chance.randint(0, 10**6), mine, other)
             watch.verdict = Verdict(Outcome.FAIL, Reason.OVER_LIMIT, text, found)
             raise_alert(state, watch, now, trigger, watch.verdict)
 
