@@ -132,6 +132,7 @@ class Engine:
         self._dirty.add(state.flag)
         state.start_evidence_anew()
         state.promote_after_ms = now.log_ms + look_back_s(state.spec) * 1_000
+        state.touched = True  # the next status says so, also of a rollout that decides nothing and hears of nothing
         if state.phase is Phase.PROGRESSING:
             decide(state, now, stand(state), Cause(Outcome.INCONCLUSIVE, Reason.EVIDENCE_LOST, text))
 

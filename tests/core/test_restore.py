@@ -325,6 +325,17 @@ def test_a_jump_starts_evidence_anew_and_freezes_promotion_until_the_windows_are
     assert (raised.id, ended.active, ended.text) == (ended.id, False, "the windows of partition 0 are full again")
 
 
+def test_a_rollout_that_waits_shows_at_the_next_tick_that_its_evidence_was_lost() -> None:
+    scene = Scene(spec())
+    scene.seconds(3, ok=100)
+    scene.command("pause")
+    scene.seconds(2)
+    before = scene.status().evidence_from_ms
+    scene.said += scene.engine.jump(scene.engine.next_offset + 7, scene.t)
+    scene.seconds(2)
+    assert scene.status().evidence_from_ms > before, "nothing came for it since"
+
+
 def test_a_second_gap_ends_the_alert_on_the_first_and_one_that_no_rollout_felt_ends_with_the_next_events() -> None:
     scene = Scene(spec(triggers=(trigger(above("error_rate", 0.5, over_s=20)),)))
     scene.seconds(3, ok=100)
