@@ -19,7 +19,8 @@ the environment (`{ENV_PREFIX}<NAME>`), the options of a command.
 - `prefix` names the environment. One installation each for staging and production: two prefixes, or two clusters.
 - `partitions` is fixed for life: the flag's partition follows from it. Choose it for the decide workers you may want.
 - `source_partitions` may be as large as your traffic asks for. It bounds how many ingest processes share the work.
-- The SDK reads `GUARDIAN_BOOTSTRAP` and `GUARDIAN_PREFIX`.
+- The SDK reads `GUARDIAN_BOOTSTRAP` and `GUARDIAN_PREFIX`; for TLS and SASL it takes [arguments](sdk.md).
+- `sasl_password` and `sasl_password_file` are one setting with two names. [Operations](operations.md) has the example.
 """
 _EXAMPLE = """\
 bootstrap = "kafka-1:9092,kafka-2:9092,kafka-3:9092"
@@ -52,7 +53,7 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if isinstance(value, Path | Enum | str):
         return code(str(value))
-    return "none" if value == () else code(str(value).lower() if isinstance(value, bool) else f"{value}")
+    return "none" if value in ((), None) else code(str(value).lower() if isinstance(value, bool) else f"{value}")
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -13,7 +13,7 @@ from guardian.kafka.admin import create_topics
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.keeper import CompactedKeeper
-from guardian.kafka.settings import EMBEDDED_PARTITIONS, Settings
+from guardian.kafka.settings import EMBEDDED_PARTITIONS, SECURITY_NAMES, Settings
 
 
 class Broker(StrEnum):
@@ -61,5 +61,6 @@ async def own_broker(kind: Broker, settings: Settings) -> AsyncIterator[Settings
 
 
 def _at(settings: Settings, **changed: Any) -> Settings:
-    """The settings with some fields changed, checked again."""
-    return Settings.model_validate({**settings.model_dump(), **changed})
+    """The settings with some fields changed, checked again; a broker of one's own has neither TLS nor SASL."""
+    given = {name: value for name, value in settings.model_dump().items() if name not in SECURITY_NAMES}
+    return Settings.model_validate({**given, **changed})

@@ -1,4 +1,4 @@
-"""Faust behind the port: the only file of decide that knows faust-streaming.
+"""Faust behind the port: with its credentials beside it the only file of decide that knows faust-streaming.
 
 Faust brings the records, spreads the partitions over the processes and keeps the checkpoint in a Table. What it is not
 trusted with: offsets. It commits none (`acks=False`), and the reader above insists on a dense log.
@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, StreamT, TransportT
 
 from guardian.decide.checkpoint import marks, read_key
+from guardian.decide.faust_credentials import credentials
 from guardian.decide.port import Arrival, Bounds, Delivered, Settled
 from guardian.errors import InternalError
 from guardian.kafka.clients import transport_error
@@ -271,6 +272,7 @@ class _App(faust.App):
             settings.group("decide"),
             broker=[f"kafka://{address.strip()}" for address in settings.bootstrap.split(",")],
             broker_client_id=settings.prefix,
+            broker_credentials=credentials(settings),
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=HEARTBEAT_S,
             broker_request_timeout=20.0,

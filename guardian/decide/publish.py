@@ -17,7 +17,7 @@ from aiokafka.structs import RecordMetadata
 from guardian.core.outputs import Decision, FlagChange, Output
 from guardian.decide.metrics import DECISIONS, DROPPED, OUTPUTS
 from guardian.errors import GuardianError
-from guardian.kafka.clients import producer, transport_error
+from guardian.kafka.clients import producer, start_error, transport_error
 from guardian.kafka.settings import Settings
 from guardian.wire.outputs import Message, encode_output
 
@@ -61,7 +61,7 @@ class Publisher:
                 await lane.start(producer(self._settings, linger_ms=0))
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
-            raise transport_error(error, self._settings) from error
+            raise await start_error(error, self._settings) from error
 
     async def stop(self) -> None:
         """Send what is left as far as the broker takes it, and disconnect."""

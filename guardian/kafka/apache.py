@@ -66,6 +66,7 @@ class ApacheKafka:
         cpus: the processors that the broker may use, as `taskset -c` takes them (`0` or `0,1`); None for all.
         version: the version of Apache Kafka; 4.0 or later.
         data: where the records are kept; None for a fresh folder that is removed at the end.
+        properties: its server.properties, in which {port}, {controller_port} and {data} are filled in.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class ApacheKafka:
         cpus: str | None = None,
         version: str = VERSION,
         data: Path | None = None,
+        properties: str = PROPERTIES,
     ) -> None:
         self._directory = directory
         self._heap_mb = heap_mb
         self._cpus = cpus
         self._version = version
         self._kept = data
+        self._properties = properties
         self._home: Path | None = None
         self._port = self._controller_port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -191,10 +194,9 @@ class ApacheKafka:
         self._home = home
         self._port, self._controller_port = _free_ports(2)
         properties = home / "server.properties"
-        properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=self._controller_port, data=(home / "data").absolute()),
-            encoding="utf-8",
-        )
+        data = (home / "data").absolute()
+        filled_in = self._properties.format(port=self._port, controller_port=self._controller_port, data=data)
+        properties.write_text(filled_in, encoding="utf-8")
         if not (home / "data" / "meta.properties").exists():
             self._format(jars, properties)
 

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.security import refusal, security
 from guardian.kafka.settings import Settings
 
 _log = logging.getLogger("guardian.kafka")
@@ -42,11 +43,16 @@ _REFUSED = (
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Return what every client needs in order to connect; security settings belong here and nowhere else."""
+    """Return what every client needs in order to connect.
+
+    Raises:
+        SettingsError: a file of certificates or with the password cannot be used.
+    """
     return {
         "bootstrap_servers": settings.bootstrap.split(","),
         "client_id": settings.prefix,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        **security(settings),
     }
 
 
@@ -127,6 +133,17 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
     return TransportError(f"Kafka at {settings.bootstrap}: {what}", fix, retriable=retriable)
 
 
+async def start_error(error: Exception, settings: Settings) -> TransportError:
+    """Return why a client could not be started: aiokafka calls it the same whether nobody is there or we are refused.
+
+    Args:
+        error: what its `start` raised.
+        settings: whose Kafka it was.
+    """
+    told = await refusal(settings) if isinstance(error, kafka_errors.KafkaConnectionError) else None
+    return told or transport_error(error, settings)
+
+
 async def require_topics(settings: Settings, names: Sequence[str]) -> None:
     """Make sure that topics are there, at once: a consumer would look for them in vain for REQUEST_TIMEOUT_MS.
 
@@ -162,7 +179,7 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
         await client.start()
     except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
         await _leave(client)
-        raise transport_error(error, settings) from error
+        raise await start_error(error, settings) from error
     except asyncio.CancelledError:
         # Whoever lost patience in the middle of a start must not leave connections behind.
         await _leave(client)

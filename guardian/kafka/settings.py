@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from guardian.errors import SettingsError
 
@@ -50,10 +50,45 @@ class Token(BaseModel):
     role: Role = Field(description="viewer, sender, operator or admin")
 
 
+class SecurityProtocol(StrEnum):
+    """What a port of the brokers speaks, by Kafka's own names."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.endswith("SSL")
+
+    @property
+    def has_users(self) -> bool:
+        """Whether a client says by SASL who it is."""
+        return self.startswith("SASL")
+
+
+class SaslMechanism(StrEnum):
+    """How a user proves who he is."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
+_TLS_NAMES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password")
+_SASL_NAMES = ("sasl_mechanism", "sasl_username", "sasl_password", "sasl_password_file")
+SECURITY_NAMES = frozenset({"security_protocol", *_TLS_NAMES, *_SASL_NAMES})
+"""The settings that say how a client may enter."""
+_PASSWORD_NAMES = frozenset({"sasl_password", "sasl_password_file"})
+
+
 class Settings(BaseModel):
     """Where Kafka is and how guardian behaves; every field can be set in guardian.toml or as GUARDIAN_<NAME>."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What was given stands in no error: it may be a password.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma separated")
     prefix: str = Field("guardian", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="prefix of the topics")
@@ -71,6 +106,18 @@ class Settings(BaseModel):
     serve_port: int = Field(8620, ge=0, le=65_535, description="the port that serve listens on; 0 for any free one")
     serve_body_bytes: int = Field(4_194_304, ge=65_536, le=67_108_864, description="the largest body that serve takes")
     tokens: tuple[Token, ...] = Field((), max_length=1_000, repr=False, description="who may use serve: [[tokens]]")
+    security_protocol: SecurityProtocol = Field(
+        SecurityProtocol.PLAINTEXT,
+        description="what the brokers' port speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )
+    sasl_mechanism: SaslMechanism | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    sasl_username: str | None = Field(None, min_length=1, description="who guardian is for the brokers")
+    sasl_password: SecretStr | None = Field(None, min_length=1, repr=False, description="its password; shown nowhere")
+    sasl_password_file: Path | None = Field(None, description="a file that holds the password, instead of it")
+    ssl_cafile: Path | None = Field(None, description="PEM of whom to trust; unless said, whom the machine trusts")
+    ssl_certfile: Path | None = Field(None, description="PEM of guardian's own certificate, if the brokers want one")
+    ssl_keyfile: Path | None = Field(None, description="PEM of its key, unless it stands in ssl_certfile")
+    ssl_keyfile_password: SecretStr | None = Field(None, repr=False, description="the key's password; shown nowhere")
 
     @model_validator(mode="after")
     def _embedded_has_its_own_partitions(self) -> Settings:
@@ -79,6 +126,13 @@ class Settings(BaseModel):
             raise ValueError(
                 f"the embedded broker has {EMBEDDED_PARTITIONS} partitions in every topic, no other number"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> Settings:
+        """A half-said security is none: the first contradiction is told, with the way out."""
+        if (fault := _security_fault(self)) is not None:
+            raise SettingsError(*fault)
         return self
 
     @field_validator("tokens", mode="before")
@@ -110,6 +164,52 @@ class Settings(BaseModel):
         return f"{self.prefix}.{name}"
 
 
+def _security_fault(given: Settings) -> tuple[str, str] | None:
+    """What is wrong with TLS and SASL, and the way out; None if nothing is."""
+    said = {name for name in (*_TLS_NAMES, *_SASL_NAMES) if getattr(given, name) is not None}
+    if (fault := _idle(given, said) or _missing(given, said)) is not None:
+        return fault
+    for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if name in said and not getattr(given, name).is_file():
+            return f"{name}: there is no file {getattr(given, name)}", f"correct {name}, or put the file there"
+    return None
+
+
+def _idle(given: Settings, said: set[str]) -> tuple[str, str] | None:
+    """What is said and would have no effect."""
+    protocol = given.security_protocol
+    if given.embedded and protocol is not SecurityProtocol.PLAINTEXT:
+        found = f"the embedded broker has neither TLS nor SASL, and security_protocol is {protocol}"
+        return found, "leave out embedded, or security_protocol and what belongs to it"
+    tls = [] if protocol.has_tls else [name for name in _TLS_NAMES if name in said]
+    users = [] if protocol.has_users else [name for name in _SASL_NAMES if name in said]
+    if idle := tls + users:
+        names = ", ".join(idle)
+        wanted = "SASL_SSL" if users else "SSL or SASL_SSL"
+        wanted = "SASL_SSL or SASL_PLAINTEXT" if users and not tls else wanted
+        found = f"{names}: of no use while security_protocol is {protocol}"
+        return found, f"set security_protocol to {wanted}, or leave out {names}"
+    return None
+
+
+def _missing(given: Settings, said: set[str]) -> tuple[str, str] | None:
+    """What is not said and must be."""
+    if given.security_protocol.has_users:
+        for name, fix in (
+            ("sasl_mechanism", f"set sasl_mechanism to one of {', '.join(SaslMechanism)}"),
+            ("sasl_username", "set sasl_username to the user that the brokers know"),
+        ):
+            if name not in said:
+                return f"security_protocol is {given.security_protocol}, but {name} is not set", fix
+        if len(ways := said & _PASSWORD_NAMES) != 1:
+            found = "are both set" if ways else "are both not set"
+            return f"sasl_password and sasl_password_file {found}", "set one of them"
+    lonely = said & {"ssl_keyfile", "ssl_keyfile_password"}
+    if lonely and "ssl_certfile" not in said:
+        return f"{min(lonely)} is set, but ssl_certfile is not", "set ssl_certfile to the certificate of this key"
+    return None
+
+
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **options: Any) -> Settings:
     """Read the settings.
 
@@ -129,9 +229,11 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
             values.update(tomllib.loads(path.read_text(encoding="utf-8")))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}", "correct the file or leave it out") from error
-    for name in Settings.model_fields:
-        if (text := environ.get(ENV_PREFIX + name.upper())) is not None:
-            values[name] = text
+    said = {name: environ.get(ENV_PREFIX + name.upper()) for name in Settings.model_fields}
+    if any(said[name] is not None for name in _PASSWORD_NAMES):
+        # The password is one setting with two names: the later place beats the earlier whichever name it uses.
+        values = {name: value for name, value in values.items() if name not in _PASSWORD_NAMES}
+    values.update({name: text for name, text in said.items() if text is not None})
     values.update({name: value for name, value in options.items() if value is not None})
     try:
         return Settings.model_validate(values)

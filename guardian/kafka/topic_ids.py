@@ -17,7 +17,7 @@ from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
-from guardian.kafka.clients import connection, transport_error
+from guardian.kafka.clients import connection, start_error, transport_error
 from guardian.kafka.settings import Settings
 
 _METADATA_KEY: Final = 3
@@ -124,7 +124,7 @@ async def topic_ids(settings: Settings, names: Collection[str]) -> dict[str, str
         await client.bootstrap()
         answer: Any = await client.send(client.get_random_node(), _MetadataRequest(names))
     except (KafkaError, TimeoutError, OSError) as error:
-        raise transport_error(error, settings) from error
+        raise await start_error(error, settings) from error
     finally:
         await client.close()
     found: dict[str, str] = {}

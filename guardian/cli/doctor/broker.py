@@ -7,7 +7,6 @@ import time
 from statistics import median
 from typing import Any, Final
 
-from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import ApiVersionRequest
 
@@ -16,6 +15,7 @@ from guardian.core.text import latency_text
 from guardian.kafka.admin import check_topics
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import admin, running
+from guardian.kafka.security import connect, places, refused
 from guardian.kafka.settings import Settings
 
 CONNECT_WITHIN_S: Final = 5.0
@@ -39,15 +39,15 @@ _NEEDED: Final = {
 
 async def examine_broker(settings: Settings) -> list[Finding]:
     """Look at every address of the settings, then at those that the brokers give themselves."""
-    places = [_split(address) for address in settings.bootstrap.split(",")]
-    found = await asyncio.gather(*(_look(place) for place in places))
+    known = places(settings)
+    found = await asyncio.gather(*(_look(settings, place) for place in known))
     if all(one.level is Level.PROBLEM for one in found):
         return list(found)
     if len(found) > 1:
         # One of several that is away is what several are for.
         found = [Finding(one.check, Level.WARNING, one.text, one.fix) if one.level is Level.PROBLEM else one
                  for one in found]  # fmt: skip
-    return [*found, *await _advertised(settings, places)]
+    return [*found, *await _advertised(settings, known)]
 
 
 async def examine_topics(settings: Settings) -> list[Finding]:
@@ -68,22 +68,19 @@ async def examine_topics(settings: Settings) -> list[Finding]:
     return found
 
 
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.strip().rpartition(":")
-    return host.strip("[]") or address.strip(), int(port) if host and port.isdigit() else 9092
-
-
-async def _look(place: tuple[str, int]) -> Finding:
+async def _look(settings: Settings, place: tuple[str, int]) -> Finding:
     """Connect to one address, and ask it a few times which versions it speaks."""
     host, port = place
     try:
         async with asyncio.timeout(CONNECT_WITHIN_S):
-            connection = await create_conn(host, port, request_timeout_ms=int(CONNECT_WITHIN_S * 1_000))
+            connection = await connect(settings, host, port, CONNECT_WITHIN_S)
             try:
                 took_ms, answer = await _timed(connection)
             finally:
                 connection.close()
     except (KafkaError, TimeoutError, OSError) as error:
+        if (told := refused(error, settings, f"{host}:{port}")) is not None:
+            return Finding("broker", Level.PROBLEM, told.message, told.fix)
         text = f"nobody answers at {host}:{port} ({str(error) or type(error).__name__})"
         fix = "check bootstrap in guardian.toml, GUARDIAN_BOOTSTRAP or --bootstrap, and that the broker runs"
         return Finding("broker", Level.PROBLEM, text, fix)
@@ -123,9 +120,9 @@ async def _advertised(settings: Settings, known: list[tuple[str, int]]) -> list[
     brokers = await asking.ask("broker", "ask for the cluster's brokers", names())
     found = asking.findings
     for host, port in brokers or []:
-        if (host, port) in known or (await _look((host, port))).level is not Level.PROBLEM:
+        if (host, port) in known or (found_there := await _look(settings, (host, port))).level is not Level.PROBLEM:
             continue
-        text = f"a broker calls itself {host}:{port}, and nobody answers there from here"
+        text = f"a broker calls itself {host}:{port}, and from here {found_there.text}"
         found.append(
             Finding("broker", Level.PROBLEM, text, "correct advertised.listeners of the broker, or the names here")
         )
