@@ -69,20 +69,26 @@ class Saved(NamedTuple):
         mark: next offset and partition-level state, None before the first.
         snapshots: by flag: the offset included, and the state.
         keys: every key found, the superseded ones too.
+        inputs_id: of the topic that the mark's offset belongs to; empty when nobody wrote it down.
     """
 
     mark: tuple[int, bytes] | None
     snapshots: dict[str, tuple[int, bytes]]
     keys: frozenset[Key]
+    inputs_id: str = ""
 
 
 class _Sealed(msgspec.Struct, array_like=True):
-    """A mark's value: `flags` and `offsets` are the count and the sum of the newest snapshots it stands on."""
+    """A mark's value: `flags` and `offsets` are the count and the sum of the newest snapshots it stands on.
+
+    The offsets are those of the topic `inputs_id`: deleted and made anew, it holds other records at the same offsets.
+    """
 
     format: int
     flags: int
     offsets: int
     mark: bytes
+    inputs_id: str = ""
 
 
 def write_key(partition: int, key: Key) -> bytes:
@@ -155,7 +161,7 @@ def recover(partition: int, records: Mapping[bytes, bytes]) -> Saved:
             "it is read again; should it stay so, the changelog topic lost records",
             retriable=True,
         )
-    return Saved((newest[0], sealed.mark), snapshots, frozenset(keys))
+    return Saved((newest[0], sealed.mark), snapshots, frozenset(keys), sealed.inputs_id)
 
 
 def _open(value: bytes) -> _Sealed:
@@ -190,10 +196,12 @@ class Checkpoint:
     Args:
         partition: of guardian.inputs, and of the changelog.
         saved: what recovery found.
+        inputs_id: of the topic of the inputs as it is now.
     """
 
-    def __init__(self, partition: int, saved: Saved) -> None:
+    def __init__(self, partition: int, saved: Saved, inputs_id: str = "") -> None:
         self.partition = partition
+        self._inputs_id = inputs_id
         self.stage = Stage.IDLE
         self.complete = False
         """Whether the last round that ended wrote its mark."""
@@ -273,7 +281,7 @@ class Checkpoint:
     def _send_mark(self) -> list[Write]:
         captured = self._of(Stage.ROLLOUTS)
         self.stage = Stage.MARK
-        sealed = _Sealed(_FORMAT, len(self._newest), sum(self._newest.values()), captured.mark)
+        sealed = _Sealed(_FORMAT, len(self._newest), sum(self._newest.values()), captured.mark, self._inputs_id)
         return [self._put(Key("", captured.next_offset), msgspec.msgpack.encode(sealed))]
 
     def _send_deletes(self) -> list[Write]:

@@ -32,6 +32,7 @@ class Place(Enum):
     INSIDE = auto()
     RETENTION = auto()  # before the log's start: records were deleted before they were read
     TRUNCATION = auto()  # after its end: records that were read are gone
+    REPLACED = auto()  # in another topic: this one was deleted and made anew
 
 
 class DenseReader:

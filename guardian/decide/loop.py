@@ -27,7 +27,7 @@ from guardian.decide.partition import Owned, Restore
 from guardian.decide.port import Delivered, Port, Settled
 from guardian.decide.publish import Publisher
 from guardian.decide.ticks import write_tick, write_ticks
-from guardian.decide.topics import watch_topics
+from guardian.decide.topics import watch_topics, watched_ids
 from guardian.decide.watch import FlagWatch
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.admin import create_topics, describe_topics
@@ -142,6 +142,7 @@ class Stage:
         self._port = port(settings)
         self._publisher = Publisher(settings)
         self._watch = FlagWatch(settings, self._publisher, self._owner_of, self._asserted)
+        self._ids: dict[str, str] = {}
         self._owned: dict[int, Owned] = {}
         self._settled = False
         self._writing: set[asyncio.Task[None]] = set()
@@ -155,6 +156,7 @@ class Stage:
         await self._publisher.start()
         try:
             await check_topics(self._settings)
+            self._ids = await watched_ids(self._settings)
             await self._port.start()
             try:
                 await _first_of(stop.wait(), *self._duties())
@@ -173,7 +175,7 @@ class Stage:
             write_ticks(self._publisher, self._process, lambda: tuple(self._owned), self._landed),
             self._watch.follow(),
             self._watch.check(),
-            watch_topics(self._settings),
+            watch_topics(self._settings, self._ids),
             _wait_for(self._publisher.failure),
         ]
 
@@ -203,7 +205,8 @@ class Stage:
         taken_over = sorted(partitions - set(self._owned))
         for partition in taken_over:
             saved = recover(partition, self._port.saved(partition))
-            self._owned[partition] = Owned(partition, saved, self._restore, self._port, self._publisher)
+            inputs_id = self._ids[self._settings.topic("inputs")]
+            self._owned[partition] = Owned(partition, saved, self._restore, self._port, self._publisher, inputs_id)
         # One that stayed ours keeps its state: it is a function of the log, whoever else had it meanwhile.
         mine = dict(self._owned)
         places = dict(zip(mine, await asyncio.gather(*(owned.open() for owned in mine.values())), strict=True))

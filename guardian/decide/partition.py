@@ -62,9 +62,12 @@ class Owned:
         restore: builds the engine.
         port: where records come from and checkpoints go.
         publisher: where outputs go.
+        inputs_id: of the topic of the inputs; another one than the checkpoint's holds other records.
     """
 
-    def __init__(self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher) -> None:
+    def __init__(
+        self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher, inputs_id: str = ""
+    ) -> None:
         self.partition = partition
         self.engine = restore(partition, saved.mark, saved.snapshots)
         self.reader = DenseReader(partition, self.engine.next_offset)
@@ -73,7 +76,8 @@ class Owned:
         self.progress_s = time.monotonic()
         """When a record was last taken, or there was none to take."""
         self._port, self._publisher = port, publisher
-        self._checkpoint = Checkpoint(partition, saved)
+        self._checkpoint = Checkpoint(partition, saved, inputs_id)
+        self._replaced = saved.inputs_id not in ("", inputs_id)
         self._snapshots_end = max((offset for offset, _ in saved.snapshots.values()), default=-1) + 1
         self._flags = set(saved.snapshots)
         self._leaping: Place | None = None
@@ -97,11 +101,13 @@ class Owned:
             TransportError: the broker did not answer.
         """
         bounds = await self._port.bounds(self.partition)
-        place = self.reader.place(bounds)
+        place = Place.REPLACED if self._replaced else self.reader.place(bounds)
+        self._replaced = False
         if place is Place.INSIDE and self._snapshots_end > bounds.end:
             place = Place.TRUNCATION
         if place is not Place.INSIDE:
-            self._leap(place, bounds.start if place is Place.RETENTION else bounds.end)
+            # All of a topic that was made anew is news; behind a truncated end nobody knows what was read.
+            self._leap(place, bounds.end if place is Place.TRUNCATION else bounds.start)
         self.reader.asked(_now_ms())
         self.known_end = max(self.known_end, bounds.end) if place is not Place.TRUNCATION else bounds.end
         if not self._opened:
@@ -221,7 +227,7 @@ class Owned:
 
     def _jump(self, arrival: Delivered) -> list[Output]:
         # The engine is told with the first record after the gap, whose timestamp is the log's time there.
-        truncated = self._leaping is Place.TRUNCATION
+        truncated = self._leaping is not Place.RETENTION
         outputs = self.engine.jump(arrival.offset, arrival.log_ms, truncated=truncated)
         # Snapshots from beyond a truncated end must not outlive it: every rollout is written anew.
         for flag in self._flags:
