@@ -66,7 +66,7 @@ class Owned:
     """
 
     def __init__(
-        self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher, inputs_id: str = ""
+        self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher, inputs_id: str
     ) -> None:
         self.partition = partition
         self.engine = restore(partition, saved.mark, saved.snapshots)

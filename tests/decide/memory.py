@@ -65,11 +65,12 @@ class MemoryPublisher:
         self.held.clear()
 
 
-def owned(port: MemoryPort, publisher: MemoryPublisher) -> Owned:
+def owned(port: MemoryPort, publisher: MemoryPublisher, inputs_id: str = "one") -> Owned:
     """Open the partition as the loop does."""
     from guardian.decide.checkpoint import recover
 
-    return Owned(0, recover(0, port.saved(0)), CountingEngine.restore, port, publisher)  # type: ignore[arg-type]
+    saved = recover(0, port.saved(0))
+    return Owned(0, saved, CountingEngine.restore, port, publisher, inputs_id)  # type: ignore[arg-type]
 
 
 async def read_on(mine: Owned, port: MemoryPort) -> None:

@@ -153,6 +153,31 @@ def test_after_a_truncation_nothing_from_beyond_the_end_outlives_it() -> None:
     run(test)
 
 
+def test_inputs_made_anew_are_read_from_their_first_on_until_a_mark_knows_them() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        for at in range(3):
+            port.append(batch(at, "a"))
+        mine = owned(port, publisher, "one")
+        await read_on(mine, port)
+        await mine.checkpoint_if_due(now=True)
+        port.log.clear()
+        for at in range(3, 8):  # more than the mark had: its offset lies inside, and says nothing
+            port.append(batch(at, "a"))
+        for _ in range(2):
+            successor = owned(port, publisher, "two")
+            await read_on(successor, port)
+            assert (successor.engine.jumps, successor.engine.counts["a"]) == ([0], 8)
+        await successor.checkpoint_if_due(now=True)
+        last = owned(port, publisher, "two")
+        await read_on(last, port)
+        assert last.engine.jumps == [], "no further one"
+        assert last.engine.counts["a"] == 8
+        assert recover(0, port.records).inputs_id == "two"
+
+    run(test)
+
+
 def test_the_place_to_go_on_is_the_greatest_mark_of_each_partition_whatever_else_lies_there() -> None:
     keys = [write_key(1, Key("", offset)) for offset in (7, 12, 9)]
     keys += [write_key(1, Key("mark", 40)), write_key(2, Key("a", 3)), b"1/mark/x", b"stranger", b"/mark/5"]
