@@ -45,7 +45,7 @@ def document_findings(present: Present, documents: set[str]) -> list[Finding]:
     if not lost:
         return [ok("flags", f"{len(known)} of {len(known)} flags have the document that SDKs obey")]
     text = f"no document of {', '.join(lost[:10])}: applications that start now use the default of their own code"
-    fix = "find out who deleted it; guardian kill FLAG and then guardian unkill FLAG write it anew"
+    fix = "decide writes it again within half a minute: see that it runs, and find out who deleted it"
     return [Finding("flags", Level.PROBLEM, text, fix)]
 
 
