@@ -36,7 +36,7 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
         OK when it was accepted or was so already, NO when refused, NO_ANSWER when nobody answered in time.
     """
     door = options.door()
-    given = _checked(
+    given = checked(
         Command(
             id=uuid.uuid4().hex,
             command=kind,
@@ -70,7 +70,7 @@ async def _ask(door: Door, given: Command, wait_s: float) -> Answers:
     return await door.ask(await order_seen(door, given), wait_s)
 
 
-def _checked(given: Command) -> Command:
+def checked(given: Command) -> Command:
     """Refuse here what ingest would only put among the dead letters."""
     try:
         encode_command(given)
@@ -118,8 +118,8 @@ def decision_line(decision: Decision) -> str:
 
 
 def _stand(decision: Decision) -> str:
-    """Where the flag stands now, in brackets; nothing for a flag that nobody has applied."""
-    if decision.reason is Reason.REFUSED_UNKNOWN_FLAG:
+    """Where the flag stands now, in brackets; nothing for a flag that nobody has applied, and for a partition."""
+    if decision.reason is Reason.REFUSED_UNKNOWN_FLAG or decision.flag == ALL_FLAGS:
         return ""
     step = f" at {decision.step}" if decision.step else ""
     serving = serving_text(decision.weight_bp, decision.dual_run_bp)

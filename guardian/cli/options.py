@@ -140,11 +140,17 @@ class DoorOptions(KafkaOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class OrderOptions(DoorOptions):
-    """Who orders what and why, and how long to wait for the answer; on every command that changes a rollout."""
+class SayOptions:
+    """Who orders something, and why."""
 
     reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the audit.")] = ""
     actor: Annotated[str, typer.Option("--actor", metavar="NAME", help="Who; default the user logged in.")] = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderOptions(SayOptions, DoorOptions):
+    """Who orders what and why, and how long to wait for the answer; on every command that changes a rollout."""
+
     wait_s: Annotated[
         float, typer.Option("--wait", metavar="TIME", parser=duration_s, help="How long to wait for the answer.")
     ] = "10s"  # type: ignore[assignment]
@@ -159,12 +165,17 @@ class OrderOptions(DoorOptions):
         """
         if self.actor and self.serve_url():
             raise SettingsError("serve knows from the token who gives a command", "leave out --actor")
-        if self.actor:
-            return Actor(self.actor)
-        try:
-            return Actor(getpass.getuser())
-        except (OSError, KeyError):
-            return Actor("unknown")
+        return claimed(self.actor)
+
+
+def claimed(name: str) -> Actor:
+    """Return who somebody claims to be; of an empty name, the user who is logged in."""
+    if name:
+        return Actor(name)
+    try:
+        return Actor(getpass.getuser())
+    except (OSError, KeyError):
+        return Actor("unknown")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,6 +119,30 @@ async def forget_decide(settings: Settings, *, do: bool) -> Reset:
     return Reset(lines, consequence, f"{topic} is empty")
 
 
+async def plan_release(settings: Settings, source: str) -> Reset:
+    """Return what guardian has said of the straddles of a source partition that still freeze promotions.
+
+    Args:
+        settings: the installation.
+        source: `topic/topic id/partition`.
+
+    Raises:
+        TransportError: Kafka did not answer.
+    """
+    async with reaching(settings, READ_WITHIN_S):
+        found = await read_newest(settings, "alerts")
+    lines = []
+    for record in found.values():
+        try:
+            alert = decode_alert(record.value)
+        except DecodeError:
+            continue
+        if alert.active and alert.trigger == f"straddle {source}":
+            lines.append(f"partition {alert.evidence.partition}: {alert.text}")
+    consequence = "what the range holds behind the end of what is applied is never counted, and promotions go on"
+    return Reset(sorted(lines), consequence, f"no alert on a straddle of {source} stands")
+
+
 async def _keys_of(settings: Settings, topic: str) -> list[tuple[bytes, int]]:
     """Return every key of a topic that has a value, with its partition."""
     held: dict[tuple[bytes, int], bool] = {}

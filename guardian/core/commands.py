@@ -66,8 +66,12 @@ def obey(state: RolloutState, now: Instant, command: Command, parse_spec: ParseS
     try:
         if command.command == "apply":
             _reapply(state, now, command, parse_spec)
+        elif handler := _HANDLERS.get(command.command):
+            handler(state, now, command)
         else:
-            _HANDLERS[command.command](state, now, command)
+            raise IllegalTransition(
+                state.phase, command.command, "a freeze is of whole partitions: it is for all flags"
+            )
     except IllegalTransition as error:
         text = f"{error.message}: {error.fix}" if error.fix else error.message
         decide(state, now, stand(state), refusal(command, Reason.REFUSED_PHASE, text))
@@ -230,7 +234,7 @@ _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = 
     "bug": _bug,
     "metric": _metric,
 }
-COMMANDS: Final = ("apply", *_HANDLERS)
+COMMANDS: Final = ("apply", *_HANDLERS, "release")
 """Every command that this version obeys."""
 
 

@@ -17,7 +17,7 @@ from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
-from guardian.core.ranges import is_next
+from guardian.core.ranges import is_next, release
 from guardian.core.reasserting import reassert
 from guardian.core.signs import take_signs
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
@@ -248,6 +248,9 @@ class Engine:
 
     def _take_for_all(self, command: Command, now: Instant) -> None:
         """Carry a command out on every flag of this partition, then answer once for the partition."""
+        if command.command == "release":
+            now.said.append(self._answer(now, release(self._state, command, now), NO_FLAG))
+            return
         if command.command not in FOR_ALL:
             text = f"{command.command} is for one flag; for all: {', '.join(FOR_ALL)}"
             self._refuse(command, now, Reason.REFUSED_TARGET, text)

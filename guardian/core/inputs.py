@@ -126,7 +126,8 @@ class Command(Struct):
 
     Args:
         id: the sender's id; answers carry it.
-        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug or metric.
+        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug, metric or
+            release.
         flag: the flag's name, `*` for all.
         actor: who.
         reason: why, in words.
@@ -140,6 +141,8 @@ class Command(Struct):
         seen_turn: the `turn` of the status that the sender saw; a command that climbs (start, promote, resume, unkill)
             is refused when it is no longer that. Null for unconditional.
         seen_revision: of `apply`: the revision that the sender saw, empty for no rollout; null for unconditional.
+        freeze: of `release`, which is for all flags: the straddle as its alert names it,
+            `topic/topic id/partition start..end`.
     """
 
     id: str
@@ -156,6 +159,7 @@ class Command(Struct):
     force: bool = False
     seen_turn: int | None = None
     seen_revision: str | None = None
+    freeze: str = ""
 
 
 class Source(Struct, array_like=True, frozen=True):

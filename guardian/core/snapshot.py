@@ -28,6 +28,7 @@ class PartitionState(Struct):
         topic_ids: `topic/partition` -> the topic id that was seen first; another one means a recreated topic.
         frozen: why promotions are frozen, by cause; empty when they are not.
         frozen_at: where the alert on each cause was raised, so that it can be ended.
+        straddles: by cause: how the range is named that a person may release.
         ticked_ms, beat_ms: log time of the last tick and beat.
         rubbish_count, repeated_count: records that changed nothing.
         leap_alert_ms: log time of the last implausible timestamp, 0 for never.
@@ -52,6 +53,7 @@ class PartitionState(Struct):
     lost_at: tuple[int, int] | None = None
     full_ms: int = 0
     leapt_at: tuple[int, int] | None = None
+    straddles: dict[str, str] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

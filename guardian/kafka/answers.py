@@ -7,7 +7,7 @@ from typing import Final
 
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
-from guardian.core.words import ALL_FLAGS
+from guardian.core.words import ALL_FLAGS, Reason
 
 LATE_S: Final = 0.2
 """The flags' answers and their partition's stand in different partitions: so long they are waited for at the end."""
@@ -17,6 +17,7 @@ class Gathering:
     """The answers to one command.
 
     A flag answers for itself. A command for all is answered by every partition, after the flags that it holds.
+    `release` is of partitions alone: those that it changed something in are told.
 
     Args:
         command: what was sent.
@@ -27,7 +28,7 @@ class Gathering:
         self.command = command
         self._partitions = partitions
         self._for_all = command.flag == ALL_FLAGS
-        self._flags: dict[str, Decision] = {}
+        self._flags: dict[tuple[str, int], Decision] = {}
         self._answered: set[int] = set()
         self._complete = asyncio.Event()
 
@@ -38,8 +39,9 @@ class Gathering:
         whole_partition = self._for_all and decision.flag == ALL_FLAGS
         if whole_partition:
             self._answered.add(decision.partition)
-        if not whole_partition or not decision.accepted:
-            self._flags[decision.flag] = decision
+        is_release = decision.command == "release" and decision.reason is not Reason.UNCHANGED
+        if not whole_partition or not decision.accepted or is_release:
+            self._flags[decision.flag, decision.partition] = decision
         if len(self._answered) == self._partitions or (not self._for_all and self._flags):
             self._complete.set()
 
@@ -59,8 +61,8 @@ class Gathering:
 
     @property
     def decisions(self) -> list[Decision]:
-        """What was answered, by flag; a partition's own answer is here only when it refused."""
-        return [self._flags[flag] for flag in sorted(self._flags)]
+        """What was answered, by flag; a partition's own answer is here only when it refused, or released something."""
+        return [self._flags[place] for place in sorted(self._flags)]
 
     @property
     def silent(self) -> list[str]:

@@ -29,7 +29,8 @@ from guardian.spec.load import load_spec
 from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, MAX_NAME_CHARS, MAX_REASON_CHARS
 
 ORDER_BYTES: Final = 65_536
-VERBS: Final = tuple(command for command in COMMANDS if command != "apply")
+VERBS: Final = tuple(command for command in COMMANDS if command not in ("apply", "release"))
+"""`apply` has a route of its own; what concerns guardian's own log, and not a rollout, goes straight to Kafka."""
 
 Reason = Annotated[str, Query(max_length=MAX_REASON_CHARS, description="Why; kept in the audit.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS, description="How long to wait for the answer, in milliseconds.")]

@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "archive",
     "bug",
     "metric",
+    "release",
 )
 MAX_COMMAND_BYTES: Final = 262_144
 """A rollout's snapshot, which holds its spec, has the same bound."""
@@ -43,10 +44,13 @@ MAX_EPOCH: Final = 2**53 - 1
 MAX_FIGURE_CHARS: Final = 64
 FIGURE_NAME_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 """The name of a figure from outside, as a rule writes it after `metric`."""
+FREEZE_PATTERN: Final = r"[^ ]{1,400} [0-9]{1,19}\.\.[0-9]{1,19}"
+"""A straddle as its alert names it: `topic/topic id/partition start..end`."""
 ONE_FLAG: Final = ("bug", "metric")
 """Commands that speak of one flag; those of one flag's life are refused by decide, with the reason."""
 
 _FLAG_NAME: Final = re.compile(FLAG_NAME_PATTERN)
+_FREEZE: Final = re.compile(FREEZE_PATTERN)
 _FIGURE_NAME: Final = re.compile(FIGURE_NAME_PATTERN)
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _decoder: Final = msgspec.json.Decoder(Command)
@@ -102,15 +106,32 @@ def _check_words(command: Command) -> None:
             raise DecodeError(DecodeReason.MISSING_FIELD, "apply without a spec")
     elif command.spec is not None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no spec")
+    if command.command in ONE_FLAG and command.flag == ALL_FLAGS:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} is for one flag, not for all")
+    _check_fields(command)
+    _check_release(command)
+    _check_figure(command)
+
+
+def _check_fields(command: Command) -> None:
+    """Of the fields that belong to some commands, each stands where it belongs."""
     if command.to and command.command != "rollback":
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no target: `to` belongs to rollback")
     if command.force and command.command != "promote":
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no force: it belongs to promote")
-    if command.command in ONE_FLAG and command.flag == ALL_FLAGS:
-        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} is for one flag, not for all")
     if command.seen_turn is not None and command.flag == ALL_FLAGS and command.command in CLIMBING:
         raise DecodeError(DecodeReason.BAD_VALUE, "seen_turn is of one flag, not of all")
-    _check_figure(command)
+
+
+def _check_release(command: Command) -> None:
+    """`release` is for all partitions and names a freeze, every other command names none."""
+    if command.command == "release":
+        if command.flag != ALL_FLAGS:
+            raise DecodeError(DecodeReason.BAD_VALUE, "release is for all flags, not for one")
+        if not _FREEZE.fullmatch(command.freeze):
+            raise DecodeError(DecodeReason.BAD_VALUE, "release names a freeze as its alert does: SOURCE START..END")
+    elif command.freeze:
+        raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no freeze: it belongs to release")
 
 
 def _check_figure(command: Command) -> None:

@@ -18,6 +18,7 @@ from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN, WEIGHT_FULL_BP
 from guardian.wire.commands import (
     COMMANDS,
     FIGURE_NAME_PATTERN,
+    FREEZE_PATTERN,
     MAX_EPOCH,
     MAX_ID_CHARS,
     MAX_NAME_CHARS,
@@ -111,6 +112,8 @@ def _commands() -> Schema:
     fields["to"]["maxLength"] = MAX_NAME_CHARS
     fields["ts"]["minimum"] = 0
     fields["epoch"].update(minimum=0, maximum=MAX_EPOCH)
+    fields["seen_turn"].update(minimum=0, maximum=MAX_EPOCH)
+    fields["seen_revision"].update(maxLength=MAX_NAME_CHARS)
     actor = schema["$defs"]["Actor"]["properties"]
     actor["name"].update(minLength=1, maxLength=MAX_NAME_CHARS)
     actor["via"].update(minLength=1, maxLength=MAX_NAME_CHARS)
@@ -136,6 +139,14 @@ def _commands() -> Schema:
             "else": {"properties": {"name": {"const": ""}, "value": {"type": "null"}}},
         },
         {"if": _command_is("bug"), "then": {"properties": {"flag": one_flag}}},
+        {
+            "if": _command_is("release"),
+            "then": {
+                "required": ["freeze"],
+                "properties": {"freeze": {"pattern": f"^{FREEZE_PATTERN}$"}, "flag": {"const": ALL_FLAGS}},
+            },
+            "else": {"properties": {"freeze": {"const": ""}}},
+        },
     ]
     return schema
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardian.core.engine import Engine
 from guardian.core.inputs import Batch, Cell, Command, Source
 from guardian.core.outputs import Alert
 from guardian.core.words import Severity
-from tests.core.scenes import ANN, COMMANDS, FLAG, TELEMETRY, Scene, bucket, spec, step
+from tests.core.scenes import ANN, COMMANDS, FLAG, TELEMETRY, Scene, bucket, parse, spec, step
 
 OTHER_PARTITION = Source("telemetry", "id-1", 1)
 MIGRATIONS = Source("migrations", "id-3", 0)
@@ -95,6 +96,63 @@ def test_a_range_that_straddles_what_is_applied_is_not_applied_and_freezes_promo
     assert "straddles" in scene.status().missing[0]
     scene.feed(range_of(scene, 10, 20))
     assert total(scene) == 20
+
+
+def frozen_by_a_straddle() -> Scene:
+    scene = scene_with_a_long_step()
+    scene.feed(range_of(scene, 0, 10))
+    scene.feed(range_of(scene, 5, 15))
+    return scene
+
+
+def test_a_person_who_has_looked_releases_a_straddle_and_a_later_one_freezes_anew() -> None:
+    scene = frozen_by_a_straddle()
+    assert "guardian checkpoint release telemetry/id-1/0 5..15 --yes" in scene.all(Alert)[0].text
+    answer = scene.command("release", "*", freeze="telemetry/id-1/0 5..15")
+    assert (answer.accepted, answer.reason.value, answer.flag) == (True, "OPERATOR", "*")
+    raised, ended, told = scene.all(Alert)
+    assert (raised.id, ended.active, told.active) == (ended.id, False, False)
+    assert "by ann: because" in ended.text
+    scene.ends[TELEMETRY] = 15
+    scene.seconds(10, ok=1)
+    assert scene.where == "progressing full 10000"
+    end = scene.ends[TELEMETRY]
+    scene.feed(range_of(scene, end - 5, end + 5))
+    assert scene.alerts()[3:] == [("straddle telemetry/id-1/0", True)]
+    assert list(scene.engine._state.frozen) == ["straddle telemetry/id-1/0"]
+
+
+def test_what_straddles_meanwhile_must_be_looked_at_too() -> None:
+    scene = frozen_by_a_straddle()
+    scene.feed(range_of(scene, 8, 18))
+    refused = scene.command("release", "*", freeze="telemetry/id-1/0 5..15")
+    assert (refused.accepted, refused.reason.value) == (False, "REFUSED_TARGET")
+    assert "telemetry/id-1/0 5..18" in refused.text
+    assert scene.command("release", "*", freeze="telemetry/id-1/0 5..18").reason.value == "OPERATOR"
+
+
+def test_a_release_lets_go_of_nothing_else() -> None:
+    scene = frozen_by_a_straddle()
+    scene.feed(range_of(scene, 0, 10, OTHER_PARTITION))
+    scene.feed(range_of(scene, 5, 15, OTHER_PARTITION))
+    scene.feed(range_of(scene, 0, 10, MIGRATIONS))
+    scene.feed(range_of(scene, 0, 10, Source("migrations", "id-8", 0)))
+    scene.command("release", "*", freeze="telemetry/id-1/0 5..15")
+    assert sorted(scene.engine._state.frozen) == ["recreated migrations/0", "straddle telemetry/id-1/1"]
+    assert scene.command("release", "*", freeze="telemetry/id-1/0 5..15").reason.value == "UNCHANGED"
+    assert scene.command("release", FLAG, freeze="telemetry/id-1/0 5..15").accepted is False
+
+
+def test_a_freeze_is_released_after_a_restart_and_one_of_an_older_version_too() -> None:
+    for knows_range in (True, False):
+        scene = frozen_by_a_straddle()
+        if not knows_range:
+            scene.engine._state.straddles.clear()
+        capture = scene.engine.capture()
+        snapshots = {each.flag: (each.offset, each.data) for each in capture.rollouts}
+        scene.engine = Engine.restore(0, parse, (capture.next_offset, capture.mark), snapshots)
+        assert scene.command("release", "*", freeze="telemetry/id-1/0 5..15").reason.value == "OPERATOR"
+        assert scene.engine._state.frozen == {}
 
 
 def test_a_recreated_topic_stops_its_partition_with_an_alert() -> None:

@@ -46,11 +46,15 @@ def test_what_may_be_sent_is_what_decide_obeys() -> None:
 
 @pytest.mark.parametrize("word", COMMANDS)
 def test_every_command_is_written_keyed_read_back_and_passes_the_schema(word: str) -> None:
-    own = {"apply": {"spec": {"b": [1], "a": None}}, "metric": {"name": "satisfaction", "value": 4.2}}
+    own = {
+        "apply": {"spec": {"b": [1], "a": None}},
+        "metric": {"name": "satisfaction", "value": 4.2},
+        "release": {"flag": "*", "freeze": "guardian.telemetry/0a1b/3 150..260"},
+    }
     given_command = command(command=word, ts=1763700000.5, **own.get(word, {}))
     message = encode_command(given_command)
     assert decode_command(message.value) == given_command
-    assert (message.topic, message.key, message.partition) == ("commands", b"new-pricing", None)
+    assert (message.topic, message.key, message.partition) == ("commands", given_command.flag.encode(), None)
     assert validator("commands").is_valid(json.loads(message.value))
 
 
@@ -117,3 +121,18 @@ def test_what_was_seen_is_of_one_flag_and_what_protects_may_say_it_anyway() -> N
     for bad in ({"flag": "*", "seen_turn": 1}, {"seen_turn": -1}, {"seen_turn": 2**53}, {"seen_revision": "r" * 300}):
         with pytest.raises(DecodeError):
             encode_command(command(**bad))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"flag": "*"},
+        {"flag": "*", "freeze": "guardian.telemetry/0a1b/3"},
+        {"flag": "*", "freeze": "guardian.telemetry/0a1b/3 150..x"},
+        {"freeze": "guardian.telemetry/0a1b/3 150..260"},
+        {"command": "kill", "flag": "*", "freeze": "guardian.telemetry/0a1b/3 150..260"},
+    ],
+)
+def test_a_release_names_one_freeze_of_all_partitions(bad: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        encode_command(command(**{"command": "release", **bad}))
