@@ -19,7 +19,8 @@ the environment (`{ENV_PREFIX}<NAME>`), the options of a command.
 - `prefix` names the environment. One installation each for staging and production: two prefixes, or two clusters.
 - `partitions` is fixed for life: the flag's partition follows from it. Choose it for the decide workers you may want.
 - `source_partitions` may be as large as your traffic asks for. It bounds how many ingest processes share the work.
-- The SDK reads `GUARDIAN_BOOTSTRAP` and `GUARDIAN_PREFIX`; for TLS and SASL it takes [arguments](sdk.md).
+- The SDK reads `GUARDIAN_BOOTSTRAP` and `GUARDIAN_PREFIX`, and unless it is given arguments of aiokafka,
+  `GUARDIAN_SECURITY_PROTOCOL`, `GUARDIAN_SASL_*` and `GUARDIAN_SSL_*`.
 - `sasl_password` and `sasl_password_file` are one setting with two names. [Operations](operations.md) has the example.
 """
 _EXAMPLE = """\

@@ -1,4 +1,4 @@
-"""Where Kafka is, for an application: arguments first, then GUARDIAN_BOOTSTRAP and GUARDIAN_PREFIX."""
+"""Where Kafka is and how to enter, for an application: arguments first, then GUARDIAN_* of the environment."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
+
+from guardian.sdk.security import security
 
 BOOTSTRAP_VARIABLE: Final = "GUARDIAN_BOOTSTRAP"
 PREFIX_VARIABLE: Final = "GUARDIAN_PREFIX"
@@ -28,12 +30,13 @@ class Connection:
         bootstrap: `host:port`, comma separated.
         prefix: of the topics; it names the environment.
         kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+            None for what the environment says of TLS and SASL.
         is_given: whether somebody said where Kafka is.
     """
 
     bootstrap: str
     prefix: str
-    kafka: Mapping[str, Any] = field(default_factory=dict)
+    kafka: Mapping[str, Any] | None = None
     is_given: bool = True
 
     @classmethod
@@ -42,7 +45,7 @@ class Connection:
         return cls(
             bootstrap=bootstrap or os.environ.get(BOOTSTRAP_VARIABLE, "127.0.0.1:9092"),
             prefix=prefix or os.environ.get(PREFIX_VARIABLE, "guardian"),
-            kafka=dict(kafka or {}),
+            kafka=None if kafka is None else dict(kafka),
             is_given=bool(bootstrap) or BOOTSTRAP_VARIABLE in os.environ,
         )
 
@@ -70,13 +73,17 @@ class Connection:
         return self.bootstrap.startswith(_LOOPBACK)
 
     def arguments(self) -> dict[str, Any]:
-        """Return aiokafka's arguments."""
+        """Return aiokafka's arguments.
+
+        Raises:
+            SettingsError: what the environment says of TLS and SASL cannot be used.
+        """
         return {
             "bootstrap_servers": [server.strip() for server in self.bootstrap.split(",")],
             "client_id": f"{self.prefix}-sdk",
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "retry_backoff_ms": RETRY_BACKOFF_MS,
-            **self.kafka,
+            **(security(os.environ) if self.kafka is None else self.kafka),
         }
 
 

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from openfeature.provider import ProviderStatus
 
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
+from guardian.errors import SettingsError
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.freshness import SILENT_BEATS, Freshness
 from guardian.sdk.quiet import FLAGS_THREAD, quieten_aiokafka, said
@@ -158,7 +159,7 @@ class Follower:
             began = self._timing.clock()
             try:
                 await self._follow()
-            except (KafkaError, OSError, TimeoutError, RuntimeError) as error:
+            except (KafkaError, SettingsError, OSError, TimeoutError, RuntimeError) as error:
                 self._failed(error)
             except asyncio.CancelledError as error:
                 # aiokafka may let the cancelling of its own tasks out: only our own end may end this loop.

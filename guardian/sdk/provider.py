@@ -67,7 +67,8 @@ class ProviderOptions:
 
     Args:
         init_within_s: how long `initialize` waits for the topic at most.
-        kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+        kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`;
+            None for what the environment says of TLS and SASL.
         timing: how long things take; tests make them short.
         environ: where overrides are read at each evaluation; None for the process's environment.
     """

@@ -9,17 +9,28 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from aiokafka.protocol.api import RequestStruct
+
 FLAGS_THREAD: Final = "guardian-flags"
 TELEMETRY_THREAD: Final = "guardian-telemetry"
 _THREADS: Final = frozenset({FLAGS_THREAD, TELEMETRY_THREAD})
+_SASL_AUTHENTICATE: Final = 36
+"""The number of that request in Kafka's protocol."""
 _log: Final = logging.getLogger("guardian.sdk")
 
 
 class _NotOurThreads(logging.Filter):
-    """Lets everything through but what guardian's threads say; with `guardian.sdk` at DEBUG, that too."""
+    """Lets everything through but what guardian's threads say; with `guardian.sdk` at DEBUG, that too.
+
+    Never what they send in order to say who they are: with PLAIN it is the password.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.threadName not in _THREADS or _log.isEnabledFor(logging.DEBUG)
+        if record.threadName not in _THREADS:
+            return True
+        given = record.args if isinstance(record.args, tuple) else ()
+        shows_password = any(isinstance(one, RequestStruct) and one.API_KEY == _SASL_AUTHENTICATE for one in given)
+        return _log.isEnabledFor(logging.DEBUG) and not shows_password
 
 
 _filter: Final = _NotOurThreads()

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from guardian.core.events import HEARTBEAT_SECONDS
+from guardian.errors import SettingsError
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.heart import Heart
 from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
@@ -45,7 +46,8 @@ class TelemetryOptions:
         heartbeat_s: how often an instance says that it is alive; 0 for never.
         heartbeat_soon_s: when a flag that it has evaluated changes, it says so at a random moment within so many
             seconds: a thousand instances do not all speak in the same one.
-        kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+        kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`;
+            None for what the environment says of TLS and SASL.
     """
 
     instance: str = ""
@@ -174,7 +176,7 @@ class KafkaSink:
             try:
                 # A loop of its own for each connection: whatever a failed client left running ends with it.
                 asyncio.run(self._session())
-            except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+            except (KafkaError, SettingsError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 self._failed(error)
             except Exception as error:
                 self._failed(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,15 +15,18 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import Result
+from openfeature.evaluation_context import EvaluationContext
 from typer.testing import CliRunner
 
 from guardian.cli.main import app
 from guardian.cli.ports import free_port
+from guardian.sdk import GuardianProvider, ProviderOptions
 from tests.cli.servers import GUARDIAN, SPEC, soon
 from tests.secured import PASSWORD, USER, SecuredKafka, secured_kafka
 
 pytestmark = pytest.mark.kafka
 
+WAITS = ProviderOptions(init_within_s=20)
 WRONG = "not-the-password"
 
 
@@ -85,6 +89,42 @@ def test_from_event_to_flipped_flag_everything_goes_through_tls_with_a_user(
         assert not [line for line in examined.stdout.splitlines() if line.startswith("problem")], examined.stdout
     for said in (examined.output, *(log.read_text() for log in logs.values())):
         assert PASSWORD not in said
+
+
+def test_an_application_enters_by_the_same_variables(broker: SecuredKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = broker.environment(prefix="application")
+    assert guardian(environment, "topics", "create").exit_code == 0
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    provider = GuardianProvider(options=WAITS)
+    try:
+        provider.initialize(EvaluationContext())
+        # Nobody decides here, so nothing is fresh; but the topic was read to its end.
+        assert provider.counts().failures == 0
+        assert provider._follower is not None
+        assert provider._follower.caught_up.is_set()
+    finally:
+        provider.shutdown()
+
+
+def test_an_application_that_is_not_let_in_goes_on_and_shows_no_password(
+    broker: SecuredKafka, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = broker.environment(prefix="application", sasl_mechanism="PLAIN", sasl_password=WRONG)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    provider = GuardianProvider(options=ProviderOptions(init_within_s=2))
+    with ExitStack() as stack:
+        for name in ("guardian.sdk", "aiokafka", "aiokafka.conn"):
+            stack.enter_context(caplog.at_level(logging.DEBUG, name))
+        try:
+            provider.initialize(EvaluationContext())
+            assert provider.resolve_boolean_details("shop", default_value=False).value is False
+            assert provider.counts().failures > 0
+        finally:
+            provider.shutdown()
+    assert "SaslAuthenticationFailed" in caplog.text
+    assert WRONG not in caplog.text
 
 
 def ready(port: int) -> bool:
