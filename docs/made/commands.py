@@ -19,6 +19,7 @@ from guardian.errors import Exit
 _INTRO = """\
 `guardian COMMAND --help` says the same in your terminal.
 `guardian --install-completion` teaches your shell the words.
+For the names of flags it asks guardian, for 1.5 seconds at most, or as long as `GUARDIAN_COMPLETE_WITHIN_S` says.
 
 Commands that change a rollout send a record and wait for the decision that answers it.
 """

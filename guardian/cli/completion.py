@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Final
 
 import typer
@@ -12,6 +13,8 @@ from guardian.cli.logs import keep_quiet
 from guardian.cli.reading import Present
 
 WITHIN_S: Final = 1.5
+"""Unless GUARDIAN_COMPLETE_WITHIN_S says otherwise, for who is far from his Kafka."""
+_WITHIN_VARIABLE: Final = "GUARDIAN_COMPLETE_WITHIN_S"
 _WORDS: Final = ("settings_file", "bootstrap", "prefix", "server", "token")
 
 
@@ -27,12 +30,22 @@ def flag_names(context: typer.Context, incomplete: str) -> list[str]:
     keep_quiet()
     given = {word: value for word in _WORDS if (value := context.params.get(word))}
     try:
-        present = asyncio.run(_ask(DoorOptions(**given).door()))
+        within_s = float(os.environ.get(_WITHIN_VARIABLE) or WITHIN_S)
+        present = asyncio.run(ask_within(DoorOptions(**given).door(), within_s))
     except Exception:  # whatever it is: a traceback has no place between two words of a command line
         return []
     return [flag for flag in present.statuses if flag.startswith(incomplete)]
 
 
-async def _ask(door: Door) -> Present:
-    async with asyncio.timeout(WITHIN_S):
+async def ask_within(door: Door, within_s: float) -> Present:
+    """Return what stands now.
+
+    Args:
+        door: to guardian.
+        within_s: seconds that it may take.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    async with asyncio.timeout(within_s):
         return await door.present()

@@ -46,7 +46,7 @@ class RunningRole:
 
     def counted(self, name: str, **labels: str) -> float:
         """Return the sum of a figure over every label that is not named; 0 before it is there."""
-        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=20).text
+        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=60).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

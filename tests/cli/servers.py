@@ -18,11 +18,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from guardian.cli.main import app
-from tests.eventually import eventually
+from tests.eventually import HANG_S, eventually
 from tests.serve.running import blind
 
 GUARDIAN = str(Path(sys.executable).with_name("guardian"))
-END_WITHIN_S = 30
+END_WITHIN_S = 60
 
 
 class Server:
@@ -63,7 +63,7 @@ class Server:
         return json.loads(self.guardian(*words, "--json").stdout)
 
 
-def soon(condition: Callable[[], Any], within: float = 30.0) -> Any:
+def soon(condition: Callable[[], Any], within: float = HANG_S) -> Any:
     """Wait until a condition holds that runs commands, and therefore cannot stand in a running event loop itself."""
     return asyncio.run(eventually(lambda: asyncio.to_thread(condition), within=within))
 

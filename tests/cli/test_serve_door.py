@@ -114,7 +114,7 @@ def test_tail_goes_on_with_what_is_new(server: Server, tmp_path: Path, topic: st
         assert server.guardian(*words).exit_code == 0
     assert any("rolled back by" in line and "again" in line for line in lines)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_events_are_sent_through_serve_and_the_bad_ones_named_by_their_line(server: Server, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def guarded_serve(server: Server, errors: Path) -> Iterator[str]:
             (url,) = soon(lambda: find.findall(errors.read_text()))
             yield url
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, errors.read_text()
+            assert process.wait(60) == 0, errors.read_text()
         finally:
             process.kill()
             process.communicate()

@@ -34,7 +34,7 @@ class Serve:
     def answers(self, path: str) -> str:
         """What it answers there, empty when it does not or says no."""
         try:
-            answer = httpx.get(f"{self.url}{path}", timeout=5, trust_env=False)
+            answer = httpx.get(f"{self.url}{path}", timeout=60, trust_env=False)
         except httpx.TransportError:
             return ""
         return answer.text if answer.status_code == 200 else ""
@@ -88,7 +88,7 @@ def guardian(server: Server, folder: Path, *words: str) -> Iterator[Told]:
         yield Told(process, errors)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
         process.kill()
 
 

@@ -1,11 +1,10 @@
-"""Nobody answers at Kafka's address: every command says so quickly, with exit code 3 and without a traceback."""
+"""Nobody answers at Kafka's address: every command says so at once, with exit code 3 and without a traceback."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -36,13 +35,12 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_broker_that_is_away_is_exit_3_with_a_way_out(words: list[str]) -> None:
-    began = time.monotonic()
     result = runner.invoke(app, [*words, "--bootstrap", "127.0.0.1:1"], input='{"ts": 1}\n')
     assert result.exit_code == 3, result.output
     assert "127.0.0.1:1" in result.stderr
     assert "fix:" in result.stderr
     assert "Traceback" not in result.stderr
-    assert time.monotonic() - began < 5
+    assert "TimeoutError" not in result.stderr, "the refusal was seen, and not waited for until patience was over"
 
 
 def test_a_broker_that_takes_the_connection_and_never_answers_is_given_up() -> None:

@@ -29,7 +29,7 @@ def test_without_a_terminal_there_is_a_line_for_every_change_and_ctrl_c_is_no_fa
     assert server.guardian("pause", flag, "--reason", "lunch").exit_code == 0
     assert any("paused canary, 5%" in line and "lunch" in line for line in lines)
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=20)
+    _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     assert "Traceback" not in complaints
 
@@ -43,7 +43,7 @@ def test_with_json_every_change_is_a_record(server: Server, tmp_path: Path) -> N
     assert server.guardian("start", "watched-json").exit_code == 0
     assert any(json.loads(line)["state"]["phase"] == "progressing" for line in lines)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -68,7 +68,7 @@ def test_on_a_terminal_there_is_one_screen_that_is_kept_up_to_date(
         except OSError:  # nobody holds the other end any more
             break
     os.close(mine)
-    _, complaints = process.communicate(timeout=20)
+    _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
 
 

@@ -71,7 +71,7 @@ def test_who_hands_over_more_than_the_broker_takes_has_to_wait(embedded: Broker)
             waiting = asyncio.create_task(publisher.room())
             done, _ = await asyncio.wait({waiting}, timeout=0)
             assert not done
-            await asyncio.wait_for(waiting, 20)
+            await asyncio.wait_for(waiting, 60)
             assert len(publisher.unacked(0)) < publish.MAX_IN_FLIGHT
             await publisher.stop()
 

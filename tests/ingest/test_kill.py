@@ -77,7 +77,7 @@ class Ingests:
         codes = []
         for process in self._running.values():
             try:
-                codes.append(process.wait(20))
+                codes.append(process.wait(60))
             except subprocess.TimeoutExpired:
                 process.kill()
                 codes.append(process.wait())

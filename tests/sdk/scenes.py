@@ -17,7 +17,7 @@ from guardian.kafka.clients import consumer, producer, running
 from guardian.kafka.settings import Settings
 from guardian.sdk import GuardianProvider, ProviderOptions
 from guardian.sdk.following import Timing
-from tests.eventually import eventually
+from tests.eventually import HANG_S, eventually
 from tests.sdk.documents import FLAG, beat
 
 QUICK = Timing(beat_s=0.2, look_s=0.02, backoff_s=0.05, backoff_most_s=0.2, snapshot_every_s=0.05)
@@ -62,7 +62,7 @@ async def guardian(settings: Settings) -> AsyncIterator[Guardian]:
         yield Guardian(writer, settings)
 
 
-async def arrived(settings: Settings, count: int, topic: str = "telemetry", within: float = 10.0) -> list[bytes]:
+async def arrived(settings: Settings, count: int, topic: str = "telemetry", within: float = HANG_S) -> list[bytes]:
     """The values of a topic from its beginning to its end, once there are `count` of them."""
     found: list[bytes] = []
     reader = consumer(settings, settings.topic(TOPICS[topic].name), auto_offset_reset="earliest")

@@ -52,7 +52,7 @@ def served(settings: Settings, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         app.send_signal(signal.SIGINT)
-        app.wait(20)
+        app.wait(60)
     assert "Application shutdown complete" in (folder / "app.log").read_text()
 
 

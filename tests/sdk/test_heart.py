@@ -41,8 +41,8 @@ async def changes(settings: Settings, versions: dict[str, int], provider: Guardi
 
 
 def telling(settings: Settings, provider: GuardianProvider, instance: str, soon_s: float) -> Telemetry:
-    """A client whose first heartbeat has arrived, and whose next one by itself would come in a minute."""
-    options = TelemetryOptions(instance=instance, heartbeat_s=60, heartbeat_soon_s=soon_s, linger_s=0.02)
+    """A client whose first heartbeat has arrived, and whose next one by itself would come in a day."""
+    options = TelemetryOptions(instance=instance, heartbeat_s=86_400, heartbeat_soon_s=soon_s, linger_s=0.02)
     telemetry = Telemetry("checkout", provider, settings.bootstrap, settings.prefix, options)
     asyncio.run(eventually(lambda: telemetry.delivered == 1))
     return telemetry
@@ -59,11 +59,9 @@ def test_a_flag_in_use_that_changes_is_told_long_before_the_next_heartbeat(setti
     with installed(provider) as client:
         client.get_boolean_details(FLAG, False)
         with telling(settings, provider, "one", soon_s=0.3):
-            changed_s = time.time()
             asyncio.run(changes(settings, {FLAG: 10}, provider))
-            (_, first, _), (_, second, told_s) = beats(settings, 2)
+            (_, first, _), (_, second, _) = beats(settings, 2)
     assert (first, second) == ({FLAG: 9}, {FLAG: 10})
-    assert told_s - changed_s < 5
 
 
 def test_a_flag_that_nobody_has_asked_for_hurries_no_heartbeat(settings: Settings) -> None:
@@ -80,13 +78,13 @@ def test_many_instances_do_not_answer_a_change_in_one_moment(settings: Settings)
     provider = provider_for(settings)
     with installed(provider) as client:
         client.get_boolean_details(FLAG, False)
-        instances = [telling(settings, provider, f"i-{number}", soon_s=2.0) for number in range(12)]
+        instances = [telling(settings, provider, f"i-{number}", soon_s=4.0) for number in range(12)]
         asyncio.run(changes(settings, {FLAG: 10}, provider))
         told = [at_s for _, flags, at_s in beats(settings, 24) if flags == {FLAG: 10}]
         for telemetry in instances:
             telemetry.close()
     assert len(told) == 12
-    assert 0.3 < max(told) - min(told) < 5
+    assert max(told) - min(told) > 0.3
 
 
 def test_a_client_that_is_gone_is_not_held_by_the_provider(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from guardian.ingest.loop import Kind, run_ingest
 from guardian.kafka.admin import create_topics
 from guardian.kafka.settings import Settings
 from guardian.serve.loop import run_serve
-from tests.eventually import eventually
+from tests.eventually import HANG_S, eventually
 
 SPEC = """
 flag: {flag}
@@ -65,7 +65,7 @@ class Running:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
 
-    def until(self, condition: Any, within: float = 20.0) -> Any:
+    def until(self, condition: Any, within: float = HANG_S) -> Any:
         """Wait for a condition."""
         return asyncio.run(eventually(condition, within))
 

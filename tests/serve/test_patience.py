@@ -79,7 +79,7 @@ def scene(play: Callable[[Server, asyncio.Event, Streams], Coroutine[Any, Any, N
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What is still said until the other side hangs up."""
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     except ConnectionResetError:
         return b""
 
@@ -140,8 +140,8 @@ def test_who_has_asked_is_waited_for_and_may_ask_again() -> None:
         asked_s = loop.time()
         await eventually(lambda: loop.time() > asked_s + 2 * Hasty.head_within_s)
         go.set()
-        assert await asyncio.wait_for(reader.readuntil(b"here"), 10)
+        assert await asyncio.wait_for(reader.readuntil(b"here"), 60)
         writer.write(ASK % b"now")
-        assert await asyncio.wait_for(reader.readuntil(b"here"), 10)
+        assert await asyncio.wait_for(reader.readuntil(b"here"), 60)
 
     scene(play)

@@ -132,9 +132,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=list(BOMBS))
 def test_a_bomb_costs_little(text: str) -> None:
-    began = time.perf_counter()
+    # Of this process alone: what others take of the machine does not count.
+    began = time.process_time()
     assert isinstance(outcome(text), SpecError)
-    assert time.perf_counter() - began < BOUND_SECONDS
+    assert time.process_time() - began < BOUND_SECONDS
 
 
 @settings(deadline=None)
