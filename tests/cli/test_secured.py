@@ -206,12 +206,11 @@ def refused_environment(broker: SecuredKafka, changed: dict[str, str]) -> dict[s
 def test_who_is_not_let_in_is_told_why_and_what_to_do(broker: SecuredKafka, case: str) -> None:
     changed, words, way_out = CASES[case]
     environment = refused_environment(broker, changed)
-    began = time.monotonic()
     told = guardian(environment, "list")
     assert told.exit_code == 3, told.output
     assert words in told.stderr
     assert way_out in told.stderr.partition("fix:")[2]
-    assert time.monotonic() - began < 8
+    assert "TimeoutError" not in told.stderr, "the refusal was seen, and not waited for until patience was over"
     examined = guardian(environment, "doctor")
     assert examined.exit_code == 1, examined.output
     (problem,) = [part for part in examined.stdout.split("\n") if part.startswith("problem")]
