@@ -38,7 +38,11 @@ LATE: Final = Counter("guardian_decide_late_events", "Events too late for a buck
 CHECKPOINT_AGE: Final = Gauge("guardian_decide_checkpoint_age_seconds", "Age of the last acked mark", ["partition"])
 REWINDS: Final = Counter("guardian_decide_rewinds", "Gaps in the delivery that were read again", ["partition"])
 JUMPS: Final = Counter("guardian_decide_jumps", "Gaps in the log itself: evidence started anew", ["partition", "why"])
-REASSERTS: Final = Counter("guardian_decide_reasserts", "Flag documents and statuses written again: there was none, or an older document lay on top", [])
+REASSERTS: Final = Counter(
+    "guardian_decide_reasserts",
+    "Flag documents and statuses written again: there was none, or an older document lay on top",
+    [],
+)
 RESTARTS: Final = Counter("guardian_decide_restarts", "Starts anew after an error", [])
 
 
