@@ -20,6 +20,9 @@ from guardian.kafka.settings import Settings
 from guardian.wire.commands import encode_command
 
 FLAGS = [f"flag-{number:02d}" for number in range(24)]
+KNOWN_AFTER = 50
+"""Cycles in which migration events name their flag beside the component. Whose a component is, each ingest process
+learns by following guardian.rollouts, maybe a moment after we have read there that it is declared."""
 CYCLE_S = 0.1
 """Every source partition gets a batch this often."""
 MIGRATIONS = 6
@@ -60,6 +63,7 @@ class Load:
         self._settings, self._chance = settings, chance
         self._size = max(1, int(rate * CYCLE_S / settings.source_partitions))
         self._numbers = itertools.count(1)
+        self._cycles = 0
         self._end = asyncio.Event()
 
     async def declare(self) -> None:
@@ -100,6 +104,7 @@ class Load:
                 if isinstance(result, BaseException):
                     raise result
             self.confirmed.append(time.time())
+            self._cycles += 1
             due_s = max(due_s + CYCLE_S, time.monotonic())
             await self._pause(due_s - time.monotonic())
 
@@ -116,13 +121,17 @@ class Load:
     def _events(self, name: str) -> list[bytes]:
         choice, now_s = self._chance.choice, time.time()
         if name == "migrations":
-            text = '{"ts":%.3f,"component":"component-of-%s","event_type":"%s","duration":0.01}'
-            return [(text % (now_s, choice(FLAGS), choice(MIGRATION_TYPES))).encode() for _ in range(MIGRATIONS)]
+            return [self._migration(now_s, choice(FLAGS), choice(MIGRATION_TYPES)) for _ in range(MIGRATIONS)]
         text = '{"ts":%.3f,"flag":"%s","variant":"%s","outcome":"%s","latency_ms":5.5,"service":"shop-%s"}'
         return [
             (text % (now_s, choice(FLAGS), choice(("on", "off")), choice(OUTCOMES), choice("ab"))).encode()
             for _ in range(self._size)
         ]
+
+    def _migration(self, now_s: float, flag: str, kind: str) -> bytes:
+        named = f'"flag":"{flag}",' if self._cycles < KNOWN_AFTER else ""
+        text = '{"ts":%.3f,%s"component":"component-of-%s","event_type":"%s","duration":0.01}'
+        return (text % (now_s, named, flag, kind)).encode()
 
     async def _command(
         self, client: AIOKafkaProducer, word: str, flag: str, spec: dict[str, Any] | None = None
