@@ -88,6 +88,8 @@ class ServeDoor:
                 words: dict[str, Any] = {"reason": given.reason, "wait_ms": wait_ms}
                 if given.seen_revision is not None:
                     words["seen_revision"] = given.seen_revision
+                if given.seen_turn is not None:
+                    words["seen_turn"] = given.seen_turn
                 reply = await client.post("/v1/rollouts", params=words, json=given.spec)
             else:
                 place = "" if given.flag == ALL_FLAGS else f"/rollouts/{given.flag}"

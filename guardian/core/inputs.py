@@ -139,7 +139,7 @@ class Command(Struct):
         value: what it is set to; null for every other command.
         force: of `promote`: also on stale or lost evidence.
         seen_turn: the `turn` of the status that the sender saw; a command that climbs (start, promote, resume, unkill)
-            is refused when it is no longer that. Null for unconditional.
+            is refused when it is no longer that, `apply` when a spec was applied after it. Null for unconditional.
         seen_revision: of `apply`: the revision that the sender saw, empty for no rollout; null for unconditional.
         freeze: of `release`, which is for all flags: the straddle as its alert names it,
             `topic/topic id/partition start..end`.

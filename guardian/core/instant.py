@@ -161,6 +161,8 @@ def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> N
 def _turn(state: RolloutState, now: Instant, cause: Cause) -> None:
     """Take note of a move: as a version, so that it grows even past a loss of state."""
     state.turn = max(state.turn + 1, now.log_ms)
+    if cause.reason is Reason.APPLIED:
+        state.applied_turn = state.turn
     what = cause.command or (f"trigger {cause.trigger}" if cause.trigger else cause.reason)
     state.moved_by = f"{what} by {cause.actor.name}"[:_MAX_WHO_CHARS]
     state.moved_id = cause.command_id

@@ -27,13 +27,13 @@ def overtaken(state: RolloutState, command: Command, log_ms: int) -> str:
     last = f"{state.moved_by or 'a command'}, {ago} ago"
     if command.command == "apply":
         seen, present = command.seen_revision, state.spec.revision
-        if seen is None or seen == present:
+        if command.seen_turn is not None and command.seen_turn < state.applied_turn:
+            came = f"revision {present} was applied after what you saw"
+        elif seen is not None and seen != present:
+            came = f"revision {present} is applied, where you saw {f'revision {seen}' if seen else 'no rollout'}"
+        else:
             return ""
-        saw = f"revision {seen}" if seen else "no rollout"
-        return (
-            f"revision {present} is applied, where you saw {saw}; the last move was {last}: "
-            f"guardian apply FILE --dry-run shows what your spec would change now"
-        )
+        return f"{came}; the last move was {last}: guardian apply FILE --dry-run shows what your spec would change now"
     if command.seen_turn is None or command.seen_turn == state.turn:
         return ""
     return (

@@ -91,6 +91,7 @@ class RolloutState(Struct):
         fleet: which instance serves which version of the flag's document.
         reported: what people have said.
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
+        applied_turn: the turn of the last apply.
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
     """
 
@@ -140,6 +141,7 @@ class RolloutState(Struct):
     fleet: Fleet = field(default_factory=Fleet)
     reported: Reported = field(default_factory=Reported)
     turn: int = 0
+    applied_turn: int = 0
     moved_by: str = ""
     moved_id: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -42,8 +43,22 @@ SeenRevision = Annotated[
         "another. Left out, the spec is applied whatever there is.",
     ),
 ]
+SeenTurn = Annotated[
+    int | None,
+    Query(ge=0, description="The turn of the status that you saw: refused when another spec was applied after it."),
+]
 DryRun = Annotated[bool, Query(description="Say what would change, and send nothing.")]
 
+
+@dataclass(frozen=True)
+class Seen:
+    """What the sender of a spec saw."""
+
+    seen_revision: SeenRevision = None
+    seen_turn: SeenTurn = None
+
+
+_SEEN: Final = Depends(Seen)
 _ANSWER: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -133,13 +148,13 @@ def _specs(routes: APIRouter, site: Site) -> None:
         dry_run: DryRun = False,
         reason: Reason = "",
         wait_ms: WaitMs = DEFAULT_WAIT_MS,
-        seen_revision: SeenRevision = None,
+        seen: Seen = _SEEN,
     ) -> Response:
         """Check a spec and make it the rollout's declaration, in mid-rollout too."""
         spec, document = await _read_spec(site, await read_body(request, MAX_COMMAND_BYTES))
         if dry_run:
             return json_reply(_preview(site, spec, document))
-        fields = {"reason": reason, "spec": document, "seen_revision": seen_revision}
+        fields = {"reason": reason, "spec": document, "seen_revision": seen.seen_revision, "seen_turn": seen.seen_turn}
         command = new_command("apply", spec.flag, actor=actor, **fields)
         return (await site.desk.ask(command, wait_ms)).reply()
 

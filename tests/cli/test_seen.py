@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardian.cli.asked import given_ms
 from guardian.cli.asking import order_seen
 from guardian.cli.door import Answers, Door
 from guardian.cli.kafka_door import KafkaDoor
@@ -35,7 +36,7 @@ def given(number: int, word: str, flag: str, **fields: Any) -> Command:
 
 async def at_once(door: Door, commands: list[Command]) -> list[Answers]:
     """All of them see what stands now before any of them is given."""
-    seen = await asyncio.gather(*(order_seen(door, one) for one in commands))
+    seen = await asyncio.gather(*(order_seen(door, one, given_ms()) for one in commands))
     return [await door.ask(one, 30.0) for one in seen]
 
 
@@ -76,3 +77,23 @@ def test_a_command_that_climbs_carries_what_stood_there_and_one_that_protects_do
     assert (last().command, bool(last().seen_turn)) == ("start", True)
     server.guardian("pause", "carried")
     assert (last().command, last().seen_turn) == ("pause", None)
+
+
+@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("word", ["promote", "apply"])
+def test_what_moved_after_a_command_was_given_was_not_seen_although_it_can_be_read(
+    server: Server, tmp_path: Path, kind: str, word: str
+) -> None:
+    flag = f"given-{kind}-{word}"
+    at_ms = given_ms()
+    apply(server, tmp_path, flag)
+    assert server.guardian("start", flag).exit_code == 0
+    document = load_spec(SPEC.format(flag=flag).replace("1h", "2h"), "")[1]
+    late = given(1, word, flag, spec=document) if word == "apply" else given(1, word, flag, force=True)
+
+    async def too_late() -> Answers:
+        door = door_of(server, kind)
+        return await door.ask(await order_seen(door, late, at_ms), 30.0)
+
+    (refused,) = asyncio.run(too_late()).decisions
+    assert (refused.accepted, refused.reason.value) == (False, "REFUSED_OVERTAKEN")

@@ -177,5 +177,18 @@ def test_a_rollout_that_guardian_has_lost_is_declared_again_whatever_was_seen() 
 
 def test_an_apply_looks_at_the_revision_alone() -> None:
     scene = scene_of()
+    seen = turn(scene)
     scene.command("pause")
-    assert scene.command("apply", spec=revised("r2"), seen_revision="r1", seen_turn=1).accepted
+    assert scene.command("apply", spec=revised("r2"), seen_revision="r1", seen_turn=seen).accepted
+
+
+def test_an_apply_that_was_given_before_another_one_came_is_refused_although_its_sender_reads_the_new_revision() -> (
+    None
+):
+    scene = scene_of()
+    seen = turn(scene)
+    scene.seconds(1)
+    assert scene.command("apply", spec=revised("r2"), seen_revision="r1", seen_turn=seen).accepted
+    refused = scene.command("apply", spec=revised("r3"), seen_revision="r2", seen_turn=seen)
+    assert refused.reason.value == "REFUSED_OVERTAKEN"
+    assert "revision r2 was applied after what you saw" in refused.text
