@@ -226,7 +226,7 @@ def test_inputs_that_retention_took_are_named_and_promotions_freeze_until_window
                 return (await edges_of(settings, "inputs", partition))[1] >= seen + 6
 
             # The events are acked before ingest has written them to the log: cut at once, only what the checkpoint
-            # includes is lost, in 12 of 28 runs, and then nothing is to be named.
+            # includes is lost, in 11 of 28 runs, and then nothing is to be named.
             await eventually(more_than_is_kept, within=30)
             await cut(settings, "inputs", keep=2)
             begins, _ = await edges_of(settings, "inputs", partition)
