@@ -233,6 +233,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = cast(_App, self.app).fetch_wait_ms
         return consumer
 
+    async def on_thread_stop(self) -> None:
+        """End the thread in good order also when aiokafka does not: Faust waits for the thread's last word."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # While a broker is dying, aiokafka's `stop` lets the cancellation of a fetch out, before it disconnects.
+            await self._ensure_consumer()._client.close()
+
 
 class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:

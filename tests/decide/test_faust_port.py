@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from guardian.decide.faust_port import FaustPort
-from guardian.decide.port import Arrival, Delivered
+from guardian.decide.port import Arrival, Delivered, Settled
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import load_settings
 from tests.brokers import Broker, settings_for
@@ -33,6 +34,28 @@ def test_the_end_of_a_recovery_is_believed_only_when_no_other_rebalance_has_begu
         # Begun: the next end is its own.
         recovery.signal_recovery_start.clear()
         assert not app._is_overtaken()
+
+    run(test)
+
+
+def test_a_fetch_that_is_cut_off_does_not_keep_the_port_from_ending(broker: Broker) -> None:
+    async def test() -> None:
+        settings = settings_for(broker, "cut-off")
+        async with feeding(settings):
+            port = FaustPort(settings)
+            await port.start()
+            while not isinstance(await port.next(), Settled):
+                pass
+            thread = port._app.consumer._thread
+
+            async def fetch_in_vain() -> None:
+                # As when a broker has died: the fetch has failed and waits before it is tried again.
+                thread._ensure_consumer()._fetcher._pending_tasks.add(asyncio.ensure_future(asyncio.sleep(3600)))
+
+            await thread.call_thread(fetch_in_vain)
+            await port.stop()
+            assert thread._shutdown.is_set()
+            assert not thread._thread.is_alive()
 
     run(test)
 
