@@ -85,9 +85,8 @@ class Session:
         self._looked_at = time.monotonic()
         self._marked_at = time.monotonic()
         self._shown = metrics.Shown(plan.sources, plan.disorder_ms)
-        self._held_at = (
-            time.monotonic()
-        )  # since when there may be nothing to do: an assignment began, ended, or was refused
+        self._held_at = time.monotonic()
+        """Since when there may be nothing to do: an assignment began, ended, or was refused."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop.
