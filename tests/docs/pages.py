@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "first-rollout.md"
+"""The longest page."""
 MAIN = "main"
 _COMMENT = re.compile(r"^<!-- (.*) -->$")
 _FENCE = re.compile(r"^(```+)(\w*)$")
