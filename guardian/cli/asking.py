@@ -9,7 +9,6 @@ from typing import Any
 from msgspec.structs import replace
 from rich.markup import escape
 
-from guardian.cli.asked import given_ms
 from guardian.cli.door import Answers, Door
 from guardian.cli.options import NO_REASON, OrderOptions
 from guardian.cli.reading import finish
@@ -36,7 +35,7 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
     Returns:
         OK when it was accepted or was so already, NO when refused, NO_ANSWER when nobody answered in time.
     """
-    door, at_ms = options.door(), given_ms()
+    door = options.door()
     given = checked(
         Command(
             id=uuid.uuid4().hex,
@@ -49,12 +48,12 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
         )
     )
     wait_s = 0.0 if options.no_wait else options.wait_s
-    result = finish(_ask(door, given, wait_s, at_ms))
+    result = finish(_ask(door, given, wait_s))
     show_answers(result, as_json=options.as_json)
     return result.code()
 
 
-async def order_seen(door: Door, given: Command, at_ms: int) -> Command:
+async def order_seen(door: Door, given: Command) -> Command:
     """Return a command with what stands now, when it climbs: of two at once one is refused then.
 
     What protects, and what is for all flags, is sent before anything else is looked up.
@@ -62,20 +61,15 @@ async def order_seen(door: Door, given: Command, at_ms: int) -> Command:
     Args:
         door: to guardian.
         given: the command.
-        at_ms: when it was given: what moved since then was not seen, although it stands there by now.
     """
     if given.command not in CLIMBING or given.flag == ALL_FLAGS:
         return given
     seen = await door.seen(given.flag)
-    turn = seen.turn
-    # A turn is log time; one that lies ahead of this clock says that the clocks differ, and is believed.
-    if turn is not None and at_ms < turn <= time.time_ns() // 1_000_000:
-        turn = at_ms
-    return replace(given, seen_turn=turn, seen_revision=seen.revision if given.command == "apply" else None)
+    return replace(given, seen_turn=seen.turn, seen_revision=seen.revision if given.command == "apply" else None)
 
 
-async def _ask(door: Door, given: Command, wait_s: float, at_ms: int) -> Answers:
-    return await door.ask(await order_seen(door, given, at_ms), wait_s)
+async def _ask(door: Door, given: Command, wait_s: float) -> Answers:
+    return await door.ask(await order_seen(door, given), wait_s)
 
 
 def checked(given: Command) -> Command:

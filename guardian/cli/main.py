@@ -10,7 +10,6 @@ import typer
 
 from guardian import __version__
 from guardian.cli import faults
-from guardian.cli.asked import note_the_start
 from guardian.cli.commands.apply import apply
 from guardian.cli.commands.archive import archive
 from guardian.cli.commands.bug import bug
@@ -100,7 +99,6 @@ def _options(
 
 def run() -> None:
     """Run the command line; `--debug` may stand anywhere on it."""
-    note_the_start()
     try:
         check_namespace()
     except GuardianError as error:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from guardian.cli.asked import given_ms
 from guardian.cli.asking import order_seen
 from guardian.cli.door import Answers, Door
 from guardian.cli.kafka_door import KafkaDoor
@@ -36,7 +35,7 @@ def given(number: int, word: str, flag: str, **fields: Any) -> Command:
 
 async def at_once(door: Door, commands: list[Command]) -> list[Answers]:
     """All of them see what stands now before any of them is given."""
-    seen = await asyncio.gather(*(order_seen(door, one, given_ms()) for one in commands))
+    seen = await asyncio.gather(*(order_seen(door, one) for one in commands))
     return [await door.ask(one, 30.0) for one in seen]
 
 
@@ -79,21 +78,12 @@ def test_a_command_that_climbs_carries_what_stood_there_and_one_that_protects_do
     assert (last().command, last().seen_turn) == ("pause", None)
 
 
-@pytest.mark.parametrize("kind", DOORS)
-@pytest.mark.parametrize("word", ["promote", "apply"])
-def test_what_moved_after_a_command_was_given_was_not_seen_although_it_can_be_read(
-    server: Server, tmp_path: Path, kind: str, word: str
+def test_commands_one_after_the_other_are_not_two_actors_whatever_the_clocks_say(
+    server: Server, tmp_path: Path
 ) -> None:
-    flag = f"given-{kind}-{word}"
-    at_ms = given_ms()
-    apply(server, tmp_path, flag)
-    assert server.guardian("start", flag).exit_code == 0
-    document = load_spec(SPEC.format(flag=flag).replace("1h", "2h"), "")[1]
-    late = given(1, word, flag, spec=document) if word == "apply" else given(1, word, flag, force=True)
-
-    async def too_late() -> Answers:
-        door = door_of(server, kind)
-        return await door.ask(await order_seen(door, late, at_ms), 30.0)
-
-    (refused,) = asyncio.run(too_late()).decisions
-    assert (refused.accepted, refused.reason.value) == (False, "REFUSED_OVERTAKEN")
+    apply(server, tmp_path, "chained")
+    assert server.guardian("start", "chained").exit_code == 0
+    for _ in range(5):
+        for word in ("kill", "unkill", "pause", "resume"):
+            done = server.guardian(word, "chained")
+            assert done.exit_code == 0, done.output
