@@ -38,11 +38,11 @@ def test_other_rooms_may_read_a_clock() -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_no_file_of_the_package_grows_beyond_350_lines() -> None:
+def test_no_file_of_the_package_grows_beyond_500_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in sorted((ROOT / "guardian").rglob("*.py"))
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
     }
     assert long == {}
 

@@ -6,7 +6,7 @@ The SDK imports this file; so it must not import anything but the standard libra
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 MAX_SUBJECT_CHARS: Final = 256
 MAX_EVENT_BYTES: Final = 65_536
@@ -39,6 +39,12 @@ class EventOutcome(StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"
     HANG = "hang"
+
+
+OutcomeWord = Literal["ok", "error", "timeout", "crash", "hang"]
+"""`EventOutcome` as its words: for decoders, and for type checkers of applications."""
+SeverityWord = Literal["info", "warning", "critical"]
+"""How loud feedback is."""
 
 
 class Assignment(StrEnum):

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, TypedDict, Unpack, get_args
+from typing import Any, Final, Protocol, Self, TypedDict, Unpack, get_args
 
-from guardian.core.events import Kind
+from guardian.core.events import Kind, OutcomeWord, SeverityWord
 from guardian.sdk.connection import Connection
 from guardian.sdk.events import (
     Once,
@@ -30,8 +30,6 @@ from guardian.sdk.served import Served, ServedLike, served_list
 MAX_HEARTBEAT_FLAGS: Final = 400
 """The flags whose documents are newest: those are the ones of which guardian wants to know whether they arrived."""
 
-OutcomeWord = Literal["ok", "error", "timeout", "crash", "hang"]
-SeverityWord = Literal["info", "warning", "critical"]
 _OUTCOMES: Final[tuple[str, ...]] = get_args(OutcomeWord)
 _SEVERITIES: Final[tuple[str, ...]] = get_args(SeverityWord)
 

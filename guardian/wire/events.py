@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from guardian.core.events import MAX_EVENT_BYTES, EventOutcome
+from guardian.core.events import MAX_EVENT_BYTES, EventOutcome, OutcomeWord, SeverityWord
 from guardian.core.words import FLAG_NAME_PATTERN
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.event_faults import MISSING, fault_of
@@ -30,7 +30,6 @@ SECONDS_BOUND: Final = 1e11
 
 AssignmentWord = Literal["split", "outside", "allow", "deny", "opt", "override", "killed", "default", "unattributed"]
 KindWord = Literal["request", "exposure", "gauge", "feedback", "heartbeat"]
-OutcomeWord = Literal["ok", "error", "timeout", "crash", "hang"]
 OUTCOMES: Final = tuple(outcome.value for outcome in EventOutcome)
 
 is_flag_name: Final = re.compile(FLAG_NAME_PATTERN).fullmatch
@@ -74,7 +73,7 @@ class TelemetryEvent(Struct):
     error_type: str | None = None
     metrics: dict[str, float] | None = None
     feedback: str | None = None
-    severity: Literal["info", "warning", "critical"] | None = None
+    severity: SeverityWord | None = None
     dropped: int | None = None
     evaluation_errors: int | None = None
     memory_bytes: float | None = None

@@ -38,7 +38,7 @@ async def leave_behind(settings: Settings, key: bytes, value: bytes) -> None:
     async with inhabited(settings) as house:
         version = await house.begin("good")
         await house.send("telemetry", [event("good", version) for _ in range(50)])
-        await eventually(lambda: house.total("good") == 50, within=30)
+        await eventually(lambda: house.total("good") == 50)
         await house.client.send_and_wait(checkpoint_topic(settings), value, key=key, partition=HOME)
 
 
@@ -64,10 +64,10 @@ def test_a_role_ends_with_70_and_a_reset_lets_the_log_be_read_from_its_start(
 
     async def read_anew() -> None:
         async with inhabited(settings) as house:
-            await eventually(lambda: house.total("good") == 50, within=40)
+            await eventually(lambda: house.total("good") == 50)
             version = house.documents("good")[-1]["metadata"]["version"]
             await house.send("telemetry", [event("good", version) for _ in range(5)])
-            await eventually(lambda: house.total("good") == 55, within=40)
+            await eventually(lambda: house.total("good") == 55)
 
     asyncio.run(leave_behind(settings, *STRANGE["snapshot"][:2]))
     with role("decide", settings, tmp_path, exit_code=Exit.INTERNAL) as decide:

@@ -43,7 +43,7 @@ async def raise_limits(settings: Settings, *names: str) -> None:
                 entries = (await client.describe_configs([shown]))[0].resources[0][4]
                 return {entry[0]: entry[1] for entry in entries}["max.message.bytes"] == str(RAISED)
 
-            await eventually(is_raised, within=20)
+            await eventually(is_raised)
 
 
 @pytest.mark.kafka
@@ -60,7 +60,7 @@ def test_a_flood_of_10_mb_values_takes_bounded_memory(kafka: ApacheKafka, tmp_pa
                 await large.send_and_wait(topic, b"%d" % number + b"\x00" * LARGE, partition=number % 4)
 
     async def check(ingest: RunningRole) -> None:
-        await eventually(lambda: "generation" in ingest.log.read_text(), within=60)
+        await eventually(lambda: "generation" in ingest.log.read_text())
         before_mb = ingest.rss_mb()
         name = "guardian_ingest_dead_letters_total"
         await eventually(lambda: ingest.counted(name, reason="too_large") == FLOOD, within=90)
@@ -96,8 +96,8 @@ def test_values_of_10_mb_are_dead_letters_and_what_stands_between_them_counts(ka
                 # A key has no limit of its own either.
                 await large.send_and_wait(settings.topic("telemetry"), b"{}", key=b"k" * LARGE, partition=0)
             await house.send("telemetry", [event("good", version) for _ in range(31)])
-            await eventually(lambda: house.total("good") == 40, within=60)
-            await eventually(lambda: len(house.dead()) == 10, within=60)
+            await eventually(lambda: house.total("good") == 40)
+            await eventually(lambda: len(house.dead()) == 10)
             for letter in house.dead():
                 headers = dict(letter.headers)
                 assert headers["guardian-source"].split(b"/")[0].decode().startswith(settings.prefix)
@@ -109,7 +109,7 @@ def test_values_of_10_mb_are_dead_letters_and_what_stands_between_them_counts(ka
                 whole = next(value for value in values if len(value) == size and value[:20] == letter.value[:20])
                 assert letter.value == whole[:MAX_DEAD_BYTES]
             await house.send("telemetry", [event("good", version, outcome="crash")])
-            await eventually(lambda: house.weight("good") == 0, within=20)
+            await eventually(lambda: house.weight("good") == 0)
             assert sum(RESTARTS.labels(kind)._value.get() for kind in ("telemetry", "commands")) == before
 
     asyncio.run(check(settings_for(kafka, "large")))

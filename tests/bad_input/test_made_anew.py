@@ -32,15 +32,6 @@ async def found(settings: Settings, topic: str) -> dict[str, Any]:
     return {(key or b"").decode(): json.loads(record.value) for (key, _), record in newest.items()}
 
 
-async def settle(house: House) -> None:
-    """Three rollouts: one on its way, one killed, and a draft that nothing happens to."""
-    await house.begin("good")
-    await house.begin("bad")
-    await house.order("bad", "kill")
-    await house.order("draft", "apply", spec_of("draft"))
-    await eventually(lambda: house.documents("bad")[-1]["metadata"]["killed"] and house.status("draft"), within=30)
-
-
 @asynccontextmanager
 async def anew(settings: Settings, topic: str, *, alive: bool) -> AsyncIterator[None]:
     """Make a topic anew while decide runs, or before it is started."""
@@ -48,7 +39,7 @@ async def anew(settings: Settings, topic: str, *, alive: bool) -> AsyncIterator[
         await make_anew(settings, topic)
     async with deciding(settings):
         if alive:
-            await eventually(lambda: is_deciding(settings), within=30)
+            await eventually(lambda: is_deciding(settings))
             await make_anew(settings, topic)
         yield
 
@@ -69,23 +60,34 @@ def reasserted(house: House) -> set[str]:
     return {one.flag for one in decisions if one.reason is Reason.REASSERTED and "had no document" in one.text}
 
 
+async def settled(settings: Settings, house: House) -> dict[str, Any]:
+    """Let decide bring three rollouts, one on its way, one killed, one a draft, and end; return their documents.
+
+    Its last checkpoint covers all of that: nothing is said again because it is folded again.
+    """
+    async with deciding(settings):
+        await house.begin("good")
+        await house.begin("bad")
+        await house.order("bad", "kill")
+        await house.order("draft", "apply", spec_of("draft"))
+        await eventually(lambda: house.documents("bad")[-1]["metadata"]["killed"] and house.status("draft"))
+        return await found(settings, "flags")
+
+
 @pytest.mark.parametrize("alive", [True, False], ids=["running", "stopped"])
 def test_the_documents_come_back_by_themselves(kafka: ApacheKafka, alive: bool) -> None:
     async def check(settings: Settings) -> None:
         async with inhabited(settings, decide=False) as house:
-            async with deciding(settings):
-                await settle(house)
-                before = await found(settings, "flags")
-            # Its last checkpoint covers all of that: nothing is said again because it is folded again.
+            before = await settled(settings, house)
             async with anew(settings, "flags", alive=alive):
-                await eventually(lambda: all_there(settings, "flags"), within=45)
+                await eventually(lambda: all_there(settings, "flags"))
                 after = await found(settings, "flags")
                 for flag in ("good", "bad", "draft"):
                     was, now = before[flag], after[flag]
                     assert now["metadata"]["version"] > was["metadata"]["version"]
                     assert (now["state"], now["defaultVariant"]) == (was["state"], was["defaultVariant"])
                 assert after["bad"]["metadata"]["killed"]
-                await eventually(lambda: reasserted(house) == {"good", "bad", "draft"}, within=20)
+                await eventually(lambda: reasserted(house) == {"good", "bad", "draft"})
 
     asyncio.run(check(settings_for(kafka, f"flags{alive:d}")))
 
@@ -94,12 +96,9 @@ def test_the_documents_come_back_by_themselves(kafka: ApacheKafka, alive: bool) 
 def test_the_statuses_of_quiet_rollouts_come_back_and_no_document_changes(kafka: ApacheKafka, alive: bool) -> None:
     async def check(settings: Settings) -> None:
         async with inhabited(settings, decide=False) as house:
-            async with deciding(settings):
-                await settle(house)
-                before = await found(settings, "flags")
-            # Its last checkpoint covers all of that: nothing is said again because it is folded again.
+            before = await settled(settings, house)
             async with anew(settings, "rollouts", alive=alive):
-                await eventually(lambda: all_there(settings, "rollouts"), within=45)
+                await eventually(lambda: all_there(settings, "rollouts"))
                 after = await found(settings, "flags")
                 for flag in ("good", "bad", "draft"):
                     assert after[flag] == before[flag]
@@ -116,13 +115,13 @@ def test_guardian_goes_on_with_new_inputs_from_their_first_on_and_names_the_gap(
             async with deciding(settings):
                 version = await house.begin("good")
                 await house.send("telemetry", [event("good", version) for _ in range(40)])
-                await eventually(lambda: house.total("good") == 40, within=30)
+                await eventually(lambda: house.total("good") == 40)
             async with anew(settings, "inputs", alive=alive):
                 # A command is what hurts the most to lose: it is in the new topic before decide is.
                 await house.order("good", "kill")
-                await eventually(lambda: house.documents("good")[-1]["metadata"]["killed"], within=45)
-                await eventually(lambda: named(house, "inputs_lost"), within=20)
+                await eventually(lambda: house.documents("good")[-1]["metadata"]["killed"])
+                await eventually(lambda: named(house, "inputs_lost"))
                 await house.send("telemetry", [event("good", version) for _ in range(10)])
-                await eventually(lambda: house.total("good") == 50, within=45)
+                await eventually(lambda: house.total("good") == 50)
 
     asyncio.run(check(settings_for(kafka, f"inputs{alive:d}")))

@@ -58,8 +58,8 @@ async def check(settings: Settings) -> None:
     async with inhabited(settings) as house:
         version = await house.begin("good")
         expected = await pour(house, version)
-        await eventually(lambda: house.total("good") >= GOOD, within=40)
-        await eventually(lambda: letters_of(house).total() >= expected.total(), within=40)
+        await eventually(lambda: house.total("good") >= GOOD)
+        await eventually(lambda: letters_of(house).total() >= expected.total())
         assert letters_of(house) == expected
         status = house.status("good")
         assert status is not None
@@ -86,10 +86,10 @@ def test_events_from_long_ago_are_counted_as_late_and_judged_by_nothing(embedded
             await house.send("telemetry", [event("good", version) for _ in range(20)])
             ages_s = [600.0, 86_400.0, 3 * 365 * 86_400.0, 20 * 365 * 86_400.0, time.time()]
             # Late: of the present document by their own word. Without a version they are from before the change.
-            await eventually(lambda: house.total("good") == 20, within=30)
+            await eventually(lambda: house.total("good") == 20)
             await house.send("telemetry", [event("good", version, ts=time.time() - age_s) for age_s in ages_s])
             await house.send("telemetry", [event("good", 0, ts=time.time() - age_s) for age_s in ages_s])
-            await eventually(lambda: house.total("good") == 30, within=30)
+            await eventually(lambda: house.total("good") == 30)
             status = house.status("good")
             assert status is not None
             assert (status.late_count, status.stale_version_count) == (5, 5)
@@ -124,14 +124,14 @@ def test_a_spec_with_ten_errors_is_refused_with_all_of_them_and_the_running_one_
                 said = [decode_decision(record.value) for record in house.reader.of("decisions")]
                 return [each for each in said if each.reason is Reason.REFUSED_SPEC]
 
-            await eventually(lambda: len(answers()) == 2, within=30)
+            await eventually(lambda: len(answers()) == 2)
             for answer in answers():
                 assert not answer.accepted
                 named = ("ownr", "strategy", "steps[0].weight", "steps[0].bake", "steps[1].weight", "triggers[0].do")
                 assert [each for each in named if each not in answer.text] == []
                 assert answer.text.count("; ") >= 9, answer.text
             await house.send("telemetry", [event("good", version) for _ in range(10)])
-            await eventually(lambda: house.total("good") == 10, within=30)
+            await eventually(lambda: house.total("good") == 10)
             assert (house.weight("good"), house.weight("another")) == (500, None)
             assert not house.dead()
 

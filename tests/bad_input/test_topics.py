@@ -37,7 +37,7 @@ async def make_anew(settings: Settings, name: str) -> None:
         async def is_gone() -> bool:
             return topic not in await client.list_topics()
 
-        await eventually(is_gone, within=20)
+        await eventually(is_gone)
     await create_topics(settings)
 
 
@@ -57,13 +57,13 @@ def test_a_recreated_source_stops_with_an_alert_others_go_on_and_a_person_gets_a
             async with ingest(settings):
                 version = await house.begin("good")
                 await house.send("telemetry", [event("good", version) for _ in range(400)])
-                await eventually(lambda: house.total("good") == 400, within=30)
+                await eventually(lambda: house.total("good") == 400)
                 await make_anew(settings, "telemetry")
                 # What aiokafka still believes of the topic before, it unlearns while it sends.
                 await house.send("telemetry", [event("good", version) for _ in range(70)])
-                await eventually(lambda: named(house, f"recreated {topic}/"), within=60)
+                await eventually(lambda: named(house, f"recreated {topic}/"))
                 await house.send("migrations", migrated(30))
-                await eventually(lambda: house.total("good", "on:success") == 30, within=60)
+                await eventually(lambda: house.total("good", "on:success") == 30)
                 told = await asyncio.to_thread(guardian, settings, "doctor")
                 assert "was recreated" in told.stdout
                 assert "guardian checkpoint reset telemetry" in told.stdout
@@ -75,17 +75,17 @@ def test_a_recreated_source_stops_with_an_alert_others_go_on_and_a_person_gets_a
             done = await asyncio.to_thread(guardian, settings, "checkpoint", "reset", "telemetry", "--yes")
             assert done.exit_code == Exit.OK, done.output
             async with ingest(settings):
-                await eventually(lambda: house.total("good") == 470, within=60)
+                await eventually(lambda: house.total("good") == 470)
                 await house.send("telemetry", [event("good", version) for _ in range(30)])
-                await eventually(lambda: house.total("good") == 500, within=30)
+                await eventually(lambda: house.total("good") == 500)
                 assert named(house, f"accepted {topic}/")
                 told = await asyncio.to_thread(guardian, settings, "doctor")
                 assert "was recreated" not in told.stdout, "it is over"
             # Ingest leaves, comes again, and nothing is counted twice.
             async with ingest(settings):
                 await house.send("telemetry", [event("good", version, outcome="crash")])
-                await eventually(lambda: house.weight("good") == 0, within=60)
-                await eventually(lambda: house.total("good") == 501, within=30)
+                await eventually(lambda: house.weight("good") == 0)
+                await eventually(lambda: house.total("good") == 501)
 
     asyncio.run(check(settings_for(kafka, "anew")))
 
@@ -95,7 +95,7 @@ def test_a_reset_without_a_reason_changes_nothing(kafka: ApacheKafka) -> None:
         async with inhabited(settings) as house:
             version = await house.begin("good")
             await house.send("telemetry", [event("good", version) for _ in range(20)])
-            await eventually(lambda: house.total("good") == 20, within=30)
+            await eventually(lambda: house.total("good") == 20)
         for what in ("telemetry", "migrations", "commands"):
             found = await asyncio.to_thread(guardian, settings, "checkpoint", "reset", what, "--yes", "--json")
             assert json.loads(found.stdout) == {"ok": True, "done": False, "what": what, "steps": []}
@@ -109,14 +109,14 @@ def test_a_source_that_grows_partitions_is_read_whole_and_the_new_ones_are_expec
         async with inhabited(settings) as house:
             version = await house.begin("good")
             await house.send("telemetry", [event("good", version) for _ in range(40)])
-            await eventually(lambda: house.total("good") == 40, within=30)
+            await eventually(lambda: house.total("good") == 40)
             async with running(admin(settings), settings) as client:
                 await client.create_partitions({topic: NewPartitions(6)})
             await house.client.client.force_metadata_update()
             for partition in range(6):
                 for _ in range(10):
                     await house.client.send(topic, event("good", version), partition=partition)
-            await eventually(lambda: house.total("good") == 100, within=60)
+            await eventually(lambda: house.total("good") == 100)
             assert house.weight("good") == 500
 
     asyncio.run(check(settings_for(kafka, "grown")))
@@ -140,7 +140,7 @@ def test_ingest_and_decide_refuse_commands_of_another_number_of_partitions(kafka
         async with running(admin(settings), settings) as client:
             await client.create_partitions({settings.topic("commands"): NewPartitions(6)})
         # The controller has it at once, the broker that is asked a little later.
-        await eventually(lambda: has_partitions(settings, "commands", 6), within=30)
+        await eventually(lambda: has_partitions(settings, "commands", 6))
         said = f"{settings.topic('commands')} has 6 partitions, the settings say 4"
         stop = asyncio.Event()
         for role in (run_ingest(settings, kind="commands", stop=stop), run_decide(settings, stop=stop)):
@@ -185,7 +185,7 @@ def test_events_that_retention_took_are_named_and_counted_and_ingest_goes_on(kaf
             async with ingest(settings):
                 version = await house.begin("good")
                 await house.send("telemetry", [event("good", version) for _ in range(40)])
-                await eventually(lambda: house.total("good") == 40, within=30)
+                await eventually(lambda: house.total("good") == 40)
             await cut(settings, "telemetry", keep=0)
             for partition in range(4):
                 for _ in range(20):
@@ -193,7 +193,7 @@ def test_events_that_retention_took_are_named_and_counted_and_ingest_goes_on(kaf
             await house.client.flush()
             assert await cut(settings, "telemetry", keep=5) == 60
             async with ingest(settings):
-                await eventually(lambda: house.total("good") == 60, within=60)
+                await eventually(lambda: house.total("good") == 60)
                 assert lost._value.get() == 60
 
     asyncio.run(check(settings_for(kafka, "took")))
@@ -215,8 +215,8 @@ def test_inputs_that_retention_took_are_named_and_promotions_freeze_until_window
                 await house.send("telemetry", [event("good", version) for _ in range(40)])
                 # Paused, so that the short bake does not end before the log is cut.
                 await house.order("good", "pause")
-                await eventually(lambda: house.total("good") == 40, within=30)
-                await eventually(lambda: (found := house.status("good")) and found.state.phase == "paused", within=30)
+                await eventually(lambda: house.total("good") == 40)
+                await eventually(lambda: (found := house.status("good")) and found.state.phase == "paused")
             partition = partition_of("good", settings.partitions)
             _, seen = await edges_of(settings, "inputs", partition)
             for _ in range(20):
@@ -227,21 +227,21 @@ def test_inputs_that_retention_took_are_named_and_promotions_freeze_until_window
 
             # The events are acked before ingest has written them to the log: cut at once, only what the checkpoint
             # includes is lost, in 11 of 28 runs, and then nothing is to be named.
-            await eventually(more_than_is_kept, within=30)
+            await eventually(more_than_is_kept)
             await cut(settings, "inputs", keep=2)
             begins, _ = await edges_of(settings, "inputs", partition)
             assert begins > seen
             jumps = JUMPS.labels(str(partition), "retention")
             before = jumps._value.get()
             async with deciding(settings):
-                await eventually(lambda: named(house, "inputs_lost"), within=60)
+                await eventually(lambda: named(house, "inputs_lost"))
                 assert jumps._value.get() == before + 1
-                await eventually(lambda: (found := house.status("good")) and found.evidence_from_ms > 0, within=30)
+                await eventually(lambda: (found := house.status("good")) and found.evidence_from_ms > 0)
                 await house.order("good", "resume")
                 # The bake of five seconds is over, and over again; no promotion is made on windows with a hole.
                 await eventually(lambda: (found := house.status("good")) and found.baked_ms >= 5_000, within=120)
                 await house.send("telemetry", [event("good", version) for _ in range(40)])
-                await eventually(lambda: house.total("good") >= 80, within=30)
+                await eventually(lambda: house.total("good") >= 80)
                 status = house.status("good")
                 assert status is not None
                 assert (status.state.weight_bp, status.state.step) == (500, "canary")

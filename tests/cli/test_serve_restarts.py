@@ -29,7 +29,7 @@ class Serve:
         """Start it, and wait until it answers truthfully."""
         with (self._folder / "serve").open("a") as said:
             self._process = self._server.start("run", "--role", "serve", "--http-port", str(self._port), stderr=said)
-        soon(lambda: self.answers("/readyz"), 60)
+        soon(lambda: self.answers("/readyz"))
 
     def answers(self, path: str) -> str:
         """What it answers there, empty when it does not or says no."""

@@ -50,7 +50,7 @@ def test_a_crashed_agent_is_a_new_start_from_the_checkpoint(embedded: Broker) ->
             for _ in range(8):
                 await feeder.requests("a", ok=1)
             async with deciding(settings, engines, port=CrashesOnce):
-                await eventually(lambda: engines.reached("a", 8), within=40)
+                await eventually(lambda: engines.reached("a", 8))
         assert CrashesOnce.lives >= 2
 
     run(test)
@@ -118,7 +118,7 @@ def test_lost_repeated_and_disordered_deliveries_are_read_again_until_every_coun
             for _ in range(12):
                 await feeder.requests("a", ok=1)
             async with deciding(settings, engines, port=Lossy):
-                await eventually(lambda: engines.reached("a", 12), within=60)
+                await eventually(lambda: engines.reached("a", 12))
 
     run(test)
 
@@ -132,7 +132,7 @@ def test_topics_that_are_not_there_yet_are_waited_for(kafka: ApacheKafka) -> Non
         assert "guardian topics create" in raised.value.fix
         async with deciding(settings, engines), feeding(settings) as feeder:
             await feeder.requests("a", ok=1)
-            await eventually(lambda: engines.reached("a", 1), within=30)
+            await eventually(lambda: engines.reached("a", 1))
 
     run(test)
 
@@ -156,10 +156,10 @@ def test_a_broker_that_dies_and_comes_back_is_waited_for(kafka: ApacheKafka) -> 
         async with feeding(settings) as feeder:
             await feeder.requests("a", ok=1)
             async with deciding(settings, engines):
-                await eventually(lambda: engines.reached("a", 1), within=30)
+                await eventually(lambda: engines.reached("a", 1))
                 kafka.kill()
                 await kafka.start()
                 await feeder.requests("a", ok=1)
-                await eventually(lambda: engines.reached("a", 2), within=40)
+                await eventually(lambda: engines.reached("a", 2))
 
     run(test)

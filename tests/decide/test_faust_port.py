@@ -82,12 +82,12 @@ def test_a_successor_is_given_nothing_from_before_the_checkpoint(broker: Broker)
             for _ in range(60):
                 await feeder.requests("a", ok=1)
             async with deciding(settings, restore):
-                await eventually(lambda: any(engine.counts.get("a") == 60 for engine in engines), within=40)
+                await eventually(lambda: any(engine.counts.get("a") == 60 for engine in engines))
             before = {engine.partition: engine.next_offset for engine in engines}
             assert before[home] >= 60
             await feeder.requests("a", ok=1)
             async with deciding(settings, restore, port=Listens):
-                await eventually(lambda: any(engine.counts.get("a") == 61 for engine in engines), within=40)
+                await eventually(lambda: any(engine.counts.get("a") == 61 for engine in engines))
         first = {}
         for arrival in delivered:
             first.setdefault(arrival.partition, arrival.offset)

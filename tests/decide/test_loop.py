@@ -51,7 +51,7 @@ def test_a_crash_takes_the_flag_back_and_everybody_is_told(broker: Broker) -> No
         async with feeding(settings) as feeder, deciding(settings), reading(settings, *topics) as reader:
             await feeder.command("new-pricing", "apply", SPEC)
             await feeder.command("new-pricing", "start")
-            await eventually(lambda: 500 in weights(reader, "new-pricing"), within=30)
+            await eventually(lambda: 500 in weights(reader, "new-pricing"))
             started = documents(reader, "new-pricing")[-1]["metadata"]["version"]
             await feeder.requests("new-pricing", started, ok=40, crash=1)
             await eventually(lambda: weights(reader, "new-pricing")[-1] == 0)
@@ -82,13 +82,13 @@ def test_a_successor_resumes_where_the_checkpoint_stands_and_says_nothing_twice(
             for _ in range(30):
                 await feeder.requests("a", ok=2)
             async with deciding(settings, restore):
-                await eventually(lambda: any(each.counts.get("a") == 60 for each in engines), within=30)
+                await eventually(lambda: any(each.counts.get("a") == 60 for each in engines))
                 await eventually(lambda: len(documents(reader, "a")) == 30)
             engines.clear()
             for _ in range(5):
                 await feeder.requests("a", ok=2)
             async with deciding(settings, restore):
-                await eventually(lambda: any(each.counts.get("a") == 70 for each in engines), within=30)
+                await eventually(lambda: any(each.counts.get("a") == 70 for each in engines))
                 await eventually(lambda: len(documents(reader, "a")) == 35)
             assert [document["metadata"]["change_id"].split("/")[1] for document in documents(reader, "a")] == [
                 str(count) for count in range(2, 71, 2)
@@ -108,7 +108,7 @@ def test_rubbish_takes_one_offset_and_changes_nothing(kafka: Broker) -> None:
                 await feeder.client.send_and_wait(settings.topic("inputs"), None, key=b"k", partition=partition)
             await feeder.requests("a", ok=1)
             async with deciding(settings, CountingEngine.restore):
-                await eventually(lambda: len(documents(reader, "a")) == 2, within=30)
+                await eventually(lambda: len(documents(reader, "a")) == 2)
 
     run(test)
 
@@ -131,7 +131,7 @@ def test_inputs_that_retention_took_are_named_and_decide_goes_on_behind_them(kaf
             async with running(admin(settings), settings) as client:
                 await client.delete_records({place: RecordsToDelete(before_offset=6)})
             async with deciding(settings, restore):
-                await eventually(lambda: any(each.counts.get("a") == 4 for each in engines), within=30)
+                await eventually(lambda: any(each.counts.get("a") == 4 for each in engines))
             assert [jump for each in engines for jump in each.jumps] == [6]
 
     run(test)
@@ -146,7 +146,7 @@ def test_the_checkpoint_of_a_partition_holds_one_mark_and_one_snapshot_of_each_r
             for round_of in (1, 2):
                 await feeder.requests("a", ok=1)
                 async with deciding(settings, CountingEngine.restore):
-                    await eventually(lambda round_of=round_of: len(documents(reader, "a")) == round_of, within=30)
+                    await eventually(lambda round_of=round_of: len(documents(reader, "a")) == round_of)
             async with running(admin(settings), settings) as client:
                 wanted = ConfigResource(ConfigResourceType.TOPIC, checkpoint_topic(settings))
                 resource = (await client.describe_configs([wanted]))[0].resources[0]

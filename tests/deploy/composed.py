@@ -12,13 +12,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guardian.cli.ports import free_port
 from guardian.kafka.apache import fetch_jars
 from tests.brokers import CACHE
 from tests.deploy.files import ROOT, compose, copies, last_said
@@ -203,10 +203,3 @@ def _property(variable: str) -> str:
     """The setting that a variable of Kafka's image stands for: `_` is a dot, `__` an underscore, `___` a dash."""
     name = variable.removeprefix("KAFKA_").lower()
     return name.replace("___", "-").replace("__", "\0").replace("_", ".").replace("\0", "_")
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

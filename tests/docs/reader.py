@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import socket
 from pathlib import Path
 
+from guardian.cli.ports import free_port
 from tests.docs.pages import ROOT, Command, Copy, Page, Run, Save, pattern_of
 from tests.docs.terminals import Terminal
 from tests.eventually import eventually
@@ -115,9 +115,3 @@ class Reader:
         for port, free in self._ports.items():
             text = re.sub(rf"\b{port}\b", free, text)
         return text
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

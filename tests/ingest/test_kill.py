@@ -100,9 +100,9 @@ async def _survives(settings: Settings, ingests: Ingests, chance: random.Random)
         for what in ("kill", "kill", "freeze", "kill"):
             before = log.applied.counts.total()
             load = asyncio.create_task(crowd.send(30_000))
-            await eventually(more_is_applied, within=40)
+            await eventually(more_is_applied)
             goal = before + chance.randrange(1_000, 12_000)
-            await eventually(lambda goal=goal: _applied(log, goal), within=40)
+            await eventually(lambda goal=goal: _applied(log, goal))
             victim = chance.randrange(2)
             if what == "kill":
                 ingests.replace(victim)
@@ -111,9 +111,9 @@ async def _survives(settings: Settings, ingests: Ingests, chance: random.Random)
             # Frozen for longer than the group waits: the other takes over, then the zombie wakes in mid-write.
             ingests.signal(victim, signal.SIGSTOP)
             await load
-            await eventually(all_is_applied, within=40)
+            await eventually(all_is_applied)
             ingests.signal(victim, signal.SIGCONT)
-        await eventually(all_is_applied, within=40)
+        await eventually(all_is_applied)
         codes = ingests.end()
         # What the processes still wrote at their end must not change anything either.
         await log.read()

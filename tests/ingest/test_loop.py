@@ -79,12 +79,12 @@ def test_events_become_batches_and_what_cannot_be_read_a_dead_letter(broker: Bro
                     for bucket in cell.buckets
                 )
 
-            await eventually(arrived, within=30)
+            await eventually(arrived)
             applied = log.applied
             assert applied.counts == {(f"flag-{n}", "on"): 20 for n in range(5)}
             for batch in applied.batches:
                 assert batch.source.topic_id == (await topic_ids(settings, [batch.source.topic]))[batch.source.topic]
-            letter = (await eventually(lambda: dead_letters(settings), within=20))[0]
+            letter = (await eventually(lambda: dead_letters(settings)))[0]
             headers = dict(letter.headers)
             assert (letter.key, letter.value) == (b"k", b"{nope")
             assert headers["guardian-reason"] == b"malformed_json"
@@ -100,7 +100,7 @@ def test_every_input_partition_hears_how_far_every_source_partition_is(broker: B
         await create_topics(settings)
         async with ingest(settings), Log(settings) as log:
             await send(settings, "telemetry", request())
-            await eventually(lambda: _applied(log, 1), within=30)
+            await eventually(lambda: _applied(log, 1))
 
             async def all_is_read_to_the_end() -> bool:
                 marks = (await log.read()).marks
@@ -109,7 +109,7 @@ def test_every_input_partition_hears_how_far_every_source_partition_is(broker: B
                     for mark in marks.values()
                 )
 
-            await eventually(all_is_read_to_the_end, within=20)
+            await eventually(all_is_read_to_the_end)
             mark = log.applied.marks[0]
             assert mark.expected == {settings.topic("telemetry"): 4, settings.topic("migrations"): 4}
             by_place = {(item.source.topic, item.source.partition): item.watermark_ms for item in mark.marks}
@@ -140,11 +140,11 @@ def test_commands_go_to_the_partition_of_their_flag_and_those_for_all_to_every_o
                 commands = (await log.read()).commands
                 return len(commands) == settings.partitions and len(commands[home]) == 3
 
-            await eventually(arrived, within=30)
+            await eventually(arrived)
             for partition, commands in log.applied.commands.items():
                 assert [command.id for command in commands] == (["1", "2", "3"] if partition == home else ["2"])
             assert log.applied.marks == {}, "the commands' loop says nothing about telemetry"
-            letters = await eventually(lambda: dead_letters(settings), within=20)
+            letters = await eventually(lambda: dead_letters(settings))
             assert dict(letters[0].headers)["guardian-reason"] == b"unknown_command"
 
     asyncio.run(check())
@@ -158,7 +158,7 @@ def test_ingest_goes_on_where_it_ended(broker: Broker) -> None:
             for life in range(1, 4):
                 async with ingest(settings):
                     await send(settings, "telemetry", *[request() for _ in range(50)])
-                    await eventually(lambda life=life: _applied(log, 50 * life), within=30)
+                    await eventually(lambda life=life: _applied(log, 50 * life))
             assert log.applied.counts == {("f", "on"): 150}
             assert log.applied.repeated == 0, "an end in good order leaves nothing to repeat"
 
@@ -184,7 +184,7 @@ def test_a_range_that_was_announced_is_written_first_and_exactly(broker: Broker)
         await send(settings, "telemetry", *[request() for _ in range(20)])
         await commit(settings, 0, 5, '{"to": 12}')
         async with ingest(settings), Log(settings) as log:
-            await eventually(lambda: _applied(log, 15), within=30)
+            await eventually(lambda: _applied(log, 15))
             assert [(batch.start, batch.end) for batch in log.applied.batches] == [(5, 12), (12, 20)]
 
     asyncio.run(check())
@@ -204,7 +204,7 @@ def test_a_partition_of_a_topic_that_was_made_anew_stands_still_and_the_others_g
                 seven = applied.marks and all(len(mark.marks) == 7 for mark in applied.marks.values())
                 return bool(seven) and applied.counts.total() >= 5
 
-            await eventually(the_others_report, within=30)
+            await eventually(the_others_report)
             assert log.applied.counts == {("good", "on"): 5}
             # Decide would otherwise hear nothing of the new topic, and raise no alert.
             ids = await topic_ids(settings, [settings.topic("telemetry")])

@@ -26,7 +26,7 @@ def test_topics_are_created_once_and_are_then_as_the_catalogue_says(broker: Brok
         assert await create_topics(settings) == [settings.topic(name) for name in TOPICS]
         assert await create_topics(settings) == []
         # A broker may need a moment until it shows what it has created.
-        assert await eventually(lambda: _all_well(settings), within=10)
+        assert await eventually(lambda: _all_well(settings))
 
     asyncio.run(scene())
 

@@ -114,5 +114,5 @@ def running(settings: Settings, folder: Path) -> Iterator[Roles]:
             except httpx.TransportError:
                 return False
 
-        roles.until(ready, 60)
+        roles.until(ready)
         yield roles

@@ -196,4 +196,4 @@ def test_without_decide_the_age_of_its_last_sign_of_life_grows(house: Roles) -> 
     age = "guardian_serve_beat_age_seconds"
     house.stop("decide")
     before = house.value("serve", age)
-    house.until(lambda: house.value("serve", age) > before + 6, 30)
+    house.until(lambda: house.value("serve", age) > before + 6)

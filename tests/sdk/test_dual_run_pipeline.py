@@ -172,13 +172,13 @@ def test_more_differences_than_the_trigger_allows_stop_the_migration(settings: S
         async with guardian_runs(settings):
             for name in ("apply", "start"):
                 await command(settings, name)
-            await eventually(lambda: stands(settings, Phase.PROGRESSING), within=30)
+            await eventually(lambda: stands(settings, Phase.PROGRESSING))
             await eventually(lambda: FLAG in provider.known())
             await asyncio.to_thread(run_all, bad=10, good=10)
-            await eventually(lambda: stands(settings, Phase.PROGRESSING, successes=20), within=30)
+            await eventually(lambda: stands(settings, Phase.PROGRESSING, successes=20))
             # The eleventh difference is the one that is too many.
             await asyncio.to_thread(run_all, bad=1)
-            await eventually(lambda: stands(settings, Phase.PAUSED), within=30)
+            await eventually(lambda: stands(settings, Phase.PAUSED))
         found = await status(settings)
         assert found is not None
         assert "mismatch_count 11 > 10" in found.text
@@ -221,12 +221,12 @@ def test_a_step_of_zero_in_which_a_fifth_runs_twice_decides_by_what_they_find(
     async def scene() -> None:
         async with guardian_runs(settings):
             await command(settings, "apply", SHADOW)
-            await eventually(lambda: share_bp() == ("", 0), within=30)
+            await eventually(lambda: share_bp() == ("", 0))
             assert await asyncio.to_thread(compared_of, chain) == set(), "nobody before the start"
             await command(settings, "start")
-            await eventually(lambda: share_bp() == ("shadow", 2_000), within=30)
+            await eventually(lambda: share_bp() == ("shadow", 2_000))
             assert await asyncio.to_thread(compared_of, chain) == COMPARED
-            await eventually(lambda: share_bp() == (step, 0), within=30)
+            await eventually(lambda: share_bp() == (step, 0))
             left_out = optimize.counts.sampled_out
             optimize("u-1", chain)
             assert optimize.counts.sampled_out == left_out + 1, "and nobody afterwards"

@@ -73,7 +73,7 @@ def test_the_example_prices_by_the_flag_and_tells_how_it_went(embedded: Embedded
             async def says(cents: int, variant: str) -> bool:
                 return await price() == {"cents": cents, "variant": variant}
 
-            await eventually(lambda: says(900, "off"), within=30)
+            await eventually(lambda: says(900, "off"))
             await writer.write(written(version=2, weight_bp=10_000))
             await eventually(lambda: says(600, "on"))
             assert (await client.post("/price", json=IMPOSSIBLE)).status_code == 500

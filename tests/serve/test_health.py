@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from guardian.cli.ports import free_port
 from guardian.errors import SettingsError
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.embedded import EmbeddedBroker
@@ -27,12 +28,6 @@ def reasons(running: Running) -> str:
     """What readiness says."""
     with running.client() as client:
         return "; ".join(client.get("/readyz").json()["reasons"])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_without_kafka_the_process_lives_and_says_what_is_missing() -> None:
@@ -75,11 +70,11 @@ def test_a_killed_kafka_makes_it_unready_and_its_return_makes_it_whole_again() -
     asyncio.run(own.start())
     try:
         with guardian(settings_for(own, "killed-http")) as running, running.client() as client:
-            running.until(running.ready, within=60)
+            running.until(running.ready)
             assert client.post("/v1/rollouts", content=spec("before")).status_code == 200
             running.until(lambda: client.get("/v1/rollouts/before").status_code == 200)
             own.kill()
-            running.until(lambda: not running.ready(), within=30)
+            running.until(lambda: not running.ready())
             assert client.get("/v1/rollouts/before").status_code == 200
             asyncio.run(own.start())
             running.until(running.ready, within=90)

@@ -28,7 +28,7 @@ def crash(flag: str, version: int) -> dict[str, Any]:
 
 def test_a_crash_sent_over_http_takes_the_flag_back_on_both_brokers(broker: Broker) -> None:
     with guardian(settings_for(broker, "crash-http")) as running, running.client() as client:
-        running.until(running.ready, within=60)
+        running.until(running.ready)
         assert client.post("/v1/rollouts", content=spec("pricing")).status_code == 200
         started = client.post("/v1/rollouts/pricing/start").json()["decisions"][0]
         with client.stream("GET", "/v1/stream/rollbacks") as stream:
