@@ -83,6 +83,7 @@ class DecodeReason(StrEnum):
     TIME_IN_FUTURE = "time_in_future"
     TOO_LARGE = "too_large"
     UNKNOWN_COMMAND = "unknown_command"
+    NOT_FOLDED = "not_folded"  # an input record on which guardian's own code failed
 
 
 class DecodeError(GuardianError):

@@ -20,6 +20,7 @@ from guardian.cli.commands.dev import dev
 from guardian.cli.commands.doctor import doctor
 from guardian.cli.commands.explain import explain
 from guardian.cli.commands.init import init
+from guardian.cli.commands.inputs import inputs
 from guardian.cli.commands.kill import kill
 from guardian.cli.commands.list import list_
 from guardian.cli.commands.metric import metric
@@ -35,6 +36,7 @@ from guardian.cli.commands.status import status
 from guardian.cli.commands.tail import tail
 from guardian.cli.commands.token import token
 from guardian.cli.commands.topics import topics
+from guardian.cli.commands.unfreeze import unfreeze
 from guardian.cli.commands.unkill import unkill
 from guardian.cli.commands.version import version
 from guardian.cli.logs import keep_quiet
@@ -60,11 +62,12 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
         "doctor": doctor,
         "send": send,
         "checkpoint": checkpoint,
+        "inputs": inputs,
     },
     "Declare": {"init": init, "check": check, "apply": apply},
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
-    "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve},
+    "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve, "unfreeze": unfreeze},
     "Report": {"bug": bug, "metric": metric},
 }
 """Every command, in the order in which the help shows them."""

@@ -44,6 +44,8 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.NO_CONTROL: "everybody has the candidate: there is no control to compare with",
     Reason.BASELINE_TOO_SMALL: "too little of the past was kept before the first step to compare with",
     Reason.REPORTED: "a person reported a bug, or set a figure",
+    Reason.FROZEN: "guardian's own code failed on this flag: nothing of it is judged, it obeys the brake only",
+    Reason.REFUSED_FROZEN: "the command needs code that failed on this flag; nothing was changed",
     Reason.EFFECTIVE: "every instance that is heard of follows the flag's newest document",
 }
 
@@ -88,6 +90,10 @@ def _of_refused(decision: Decision, status: RolloutStatus | None) -> list[str]:
         Reason.REFUSED_CHANGE: [
             "leave this part of the spec as it is applied (guardian apply FILE --dry-run shows the difference)",
             f"or guardian rollback {flag}, then apply: a new attempt may change everything",
+        ],
+        Reason.REFUSED_FROZEN: [
+            f"guardian kill {flag}, or guardian rollback {flag}, gives everybody control",
+            f"with a build whose code does not fail: guardian unfreeze {flag}",
         ],
         Reason.REFUSED_OVERTAKEN: [
             f"guardian status {flag} shows where it stands now; give the command again if it is still right"

@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from guardian.cli.reading import reached, reaching
+from guardian.decide.checkpoint import SKIP
 from guardian.errors import DecodeError, GuardianError, InternalError
 from guardian.ingest.intent import accepted, read_intent
 from guardian.kafka.catalogue import checkpoint_topic
@@ -60,7 +61,7 @@ async def plan_source(settings: Settings, name: str, *, from_end: bool) -> tuple
         topic_id = (await topic_ids(settings, [topic]))[topic]
         async with reached(admin(settings), settings) as asker, reached(consumer(settings), settings) as reader:
             await require_topics(settings, [topic])
-            await _insist_on_empty(asker, group, f"stop ingest first: {group} has members")
+            await insist_on_empty(asker, group, f"stop ingest first: {group} has members")
             count = len((await asker.describe_topics([topic]))[0]["partitions"])
             places = [TopicPartition(topic, number) for number in range(count)]
             reader.assign(places)
@@ -105,8 +106,9 @@ async def forget_decide(settings: Settings, *, do: bool) -> Reset:
     async with reaching(settings, READ_WITHIN_S):
         async with reached(admin(settings), settings) as asker:
             await require_topics(settings, [topic])
-            await _insist_on_empty(asker, group, f"stop decide first: {group} has members")
-        keys = await _keys_of(settings, topic)
+            await insist_on_empty(asker, group, f"stop decide first: {group} has members")
+        # What a person has taken out of the log stays out: reading it from its start must not fail there again.
+        keys = [place for place in await _keys_of(settings, topic) if SKIP.encode() not in place[0]]
         if do and keys:
             async with reached(producer(settings), settings) as sender:
                 for key, partition in keys:
@@ -178,7 +180,7 @@ async def _is_refused_by_decide(settings: Settings, topic: str, topic_id: str) -
     return False
 
 
-async def _insist_on_empty(asker: AIOKafkaAdminClient, group: str, otherwise: str) -> None:
+async def insist_on_empty(asker: AIOKafkaAdminClient, group: str, otherwise: str) -> None:
     """Raise when a group has members."""
     for answer in await asker.describe_consumer_groups([group]):
         for _, name, state, *_ in answer.groups:

@@ -20,6 +20,7 @@ from guardian.core.actions import (
 )
 from guardian.core.alerts import end_alert
 from guardian.core.anew import change_watch, keep_apart
+from guardian.core.flag_freeze import error_line
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
@@ -221,6 +222,11 @@ def _metric(state: RolloutState, now: Instant, command: Command) -> None:
     decide(state, now, stand(state), said)
 
 
+def _unfreeze(state: RolloutState, now: Instant, command: Command) -> None:
+    """A frozen flag is handled by flag_freeze.py; this one is not frozen."""
+    raise IllegalTransition(state.phase, command.command, "it is not frozen")
+
+
 _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = {
     "start": _start,
     "promote": _promote,
@@ -233,6 +239,7 @@ _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = 
     "archive": _archive,
     "bug": _bug,
     "metric": _metric,
+    "unfreeze": _unfreeze,
 }
 COMMANDS: Final = ("apply", *_HANDLERS, "release")
 """Every command that this version obeys."""
@@ -261,6 +268,11 @@ def checked_spec(command: Command, parse_spec: ParseSpec) -> RolloutSpec | Cause
         spec = parse_spec(command.spec or {})
     except SpecError as error:
         text = "; ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+        return refusal(command, Reason.REFUSED_SPEC, text)
+    except MemoryError:
+        raise
+    except Exception as error:
+        text = f"guardian's own code failed on this spec, nothing was changed: {error_line(error)}"
         return refusal(command, Reason.REFUSED_SPEC, text)
     if spec.flag != command.flag:
         return refusal(command, Reason.REFUSED_SPEC, f"flag: the spec is of {spec.flag!r}, not {command.flag!r}")

@@ -1,29 +1,45 @@
 """The fold: (state, input) -> (state, outputs), over the dense log of one input partition.
 
 Same log in, same outputs out. The engine owns the state of every rollout of its partition and nothing else does.
+
+The fold is total. Code that fails on one rollout freezes that rollout (flag_freeze.py) and no other; a record that
+fails outside of any rollout is left out, and the evidence of the partition starts again, as after a gap in the log.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from guardian.core.alerts import NO_FLAG
 from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare, obey, refusal
 from guardian.core.counting import take_cell
 from guardian.core.events import BEAT_SECONDS
+from guardian.core.flag_freeze import error_line, freeze_flag, frozen_status, obey_frozen, put_back
 from guardian.core.following import watch_share
-from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
+from guardian.core.inputs import Batch, Command, FreezeFlag, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
-from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost
+from guardian.core.outputs import (
+    Beat,
+    Decision,
+    Evidence,
+    FlagChange,
+    FlagFrozen,
+    FlagState,
+    InputLeftOut,
+    Output,
+)
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
 from guardian.core.reasserting import reassert
 from guardian.core.signs import take_signs
-from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
+from guardian.core.snapshot import MAX_RECORD_BYTES, Capture, PartitionState, RolloutSnapshot, pack, unpack
 from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import status_of
-from guardian.core.watching import judge_arrivals, judge_event_times
+from guardian.core.watching import judge_arrivals, judge_event_times, nothing_to_judge
 from guardian.core.words import ALL_FLAGS, Outcome, Phase, Reason
 from guardian.errors import InternalError
 
@@ -35,6 +51,8 @@ STATUS_SPREAD_MS: Final = 5
 STATUSES_AT_ONCE: Final = 1_000 // STATUS_SPREAD_MS
 """At one tick; the others follow at the next ones, so that ten thousand do not come due together."""
 
+T = TypeVar("T")
+
 
 class Engine:
     """The rollouts of one input partition.
@@ -42,12 +60,17 @@ class Engine:
     Args:
         partition: of guardian.inputs.
         parse_spec: turns the document of an apply command into a checked spec; raises SpecError.
+        build: the version of guardian; named by a freeze.
+        restore_control: when code fails on a flag, give everybody control; otherwise its document stays as it is.
     """
 
-    def __init__(self, partition: int, parse_spec: ParseSpec) -> None:
+    def __init__(
+        self, partition: int, parse_spec: ParseSpec, *, build: str = "", restore_control: bool = False
+    ) -> None:
         self.partition = partition
         self.next_offset = 0
         self._parse_spec = parse_spec
+        self._build, self._restore_control = build, restore_control
         self._state = PartitionState()
         self._rollouts: dict[str, RolloutState] = {}
         # Restored, but declared behind the mark: they come to be when the log comes to their declaration.
@@ -68,12 +91,22 @@ class Engine:
         if record.offset != self.next_offset:
             raise InternalError(f"partition {self.partition}: offset {record.offset} is not {self.next_offset}")
         self.next_offset += 1
+        said: list[Output] = []
+        try:
+            self._fold(record, said)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._leave_out(record, said, error)
+        return said
+
+    def _fold(self, record: Record, said: list[Output]) -> None:
         clock = self._state.clock
         before_ms, leaps = clock.watermark_ms, clock.leaps
         clock.read_log(record.log_ms)
         if isinstance(record.payload, Watermarks):
             clock.read_marks(record.payload)
-        now = self._instant(record.offset, self._stale(), self.lag_ms)
+        now = self._instant(record.offset, self._stale(), self.lag_ms, said)
         if clock.leaps != leaps:
             tell_leap(self._state, now)
         match record.payload:
@@ -83,12 +116,13 @@ class Engine:
                 self._take_tick(now)
             case Reassert():
                 self._take_reassert(record.payload, now)
+            case FreezeFlag():
+                self._take_freeze(record.payload, now)
             case None:
                 self._state.rubbish_count += 1
         if now.watermark_ms // 1_000 > before_ms // 1_000:
             self._judge(now, before_ms)
         self._say_status(now, is_tick=isinstance(record.payload, Tick))
-        return now.said
 
     def jump(self, offset: int, log_ms: int, *, truncated: bool = False) -> list[Output]:
         """Continue behind a gap in the log: name it, start windows anew, freeze promotions until they are full.
@@ -103,7 +137,8 @@ class Engine:
         truncated = truncated or offset < lost_from
         clock = self._state.clock
         clock.read_log(log_ms)
-        now = self._instant(offset, "inputs were lost", -1)
+        said: list[Output] = []
+        now = self._instant(offset, "inputs were lost", -1, said)
         self._state.heard.clear()
         text = f"inputs {lost_from} to {offset - 1} of partition {self.partition} were lost before they were read"
         if truncated:
@@ -115,16 +150,64 @@ class Engine:
             if truncated:
                 state.folded_offset = min(state.folded_offset, offset - 1)
             if truncated or state.folded_offset < offset - 1:
-                self._lose_evidence(state, now, text)
+                self._on(state, now, partial(self._lose_evidence, state, now, text))
                 full_ms = max(full_ms, state.promote_after_ms)
         tell_lost(self._state, now, text, full_ms)
-        return now.said
+        return said
 
-    def _instant(self, offset: int, stale: str, lag_ms: int) -> Instant:
+    def _leave_out(self, record: Record, said: list[Output], error: Exception) -> None:
+        """A record failed outside of any rollout: it changes nothing more, and nobody trusts what it left behind."""
+        state, clock = self._state, self._state.clock
+        now = Instant(
+            self.partition, record.offset, clock.log_ms, clock.watermark_ms, "an input was left out", -1, said,
+            heard=state.heard, fresh_ms=state.fresh_ms,
+        )  # fmt: skip
+        failed = InputLeftOut(self.partition, record.offset, error_line(error))
+        said.append(failed)
+        text = f"input {self.partition}/{record.offset} could not be folded and was left out: {failed.error}"
+        full_ms = clock.log_ms
+        for rollout in self._rollouts.values():
+            if rollout.folded_offset < record.offset:
+                self._on(rollout, now, partial(self._lose_evidence, rollout, now, text))
+                full_ms = max(full_ms, rollout.promote_after_ms)
+        tell_left_out(state, now, text, full_ms)
+
+    def _on(self, state: RolloutState, now: Instant, work: Callable[[], T]) -> T | None:
+        """Run code that may change one rollout. If it fails, that flag freezes, and all others go on."""
+        if state.freeze is not None:
+            return None
+        before, said_count = copy(state), len(now.said)
+        try:
+            return work()
+        except MemoryError:
+            raise
+        except Exception as error:
+            del now.said[said_count:]
+            put_back(state, before)
+            self._freeze(state, now, error)
+            return None
+
+    def _freeze(self, state: RolloutState, now: Instant, error: Exception) -> None:
+        failed = FlagFrozen(state.flag, self.partition, now.offset, self._build, error_line(error))
+        self._dirty.add(state.flag)
+        freeze_flag(state, now, failed, restore_control=self._restore_control)
+        now.said.append(failed)
+
+    def _take_freeze(self, found: FreezeFlag, now: Instant) -> None:
+        """The log says that guardian's code failed on a flag; news for a build whose code did not."""
+        state = self._rollouts.get(found.flag)
+        if state is None or state.folded_offset >= now.offset or state.freeze is not None:
+            return
+        if found.offset > state.unfrozen_offset:
+            self._dirty.add(found.flag)
+            failed = FlagFrozen(found.flag, self.partition, found.offset, found.build, found.error)
+            freeze_flag(state, now, failed, restore_control=self._restore_control)
+
+    def _instant(self, offset: int, stale: str, lag_ms: int, said: list[Output]) -> Instant:
         state, clock = self._state, self._state.clock
         passed_ms = clock.log_ms - state.ticked_ms if state.ticked_ms and not stale else 0
         return Instant(
-            self.partition, offset, clock.log_ms, clock.watermark_ms, stale, lag_ms,
+            self.partition, offset, clock.log_ms, clock.watermark_ms, stale, lag_ms, said,
             heard=state.heard, fresh_ms=state.fresh_ms + min(passed_ms, MAX_CREDIT_MS),
         )  # fmt: skip
 
@@ -137,13 +220,27 @@ class Engine:
             decide(state, now, stand(state), Cause(Outcome.INCONCLUSIVE, Reason.EVIDENCE_LOST, text))
 
     def capture(self) -> Capture:
-        """Return the state of this instant: the mark, and each rollout that changed since the last capture."""
+        """Return the state of this instant: the mark, and each rollout that changed since the last capture.
+
+        Where a rollout cannot be written down, `failed` says which, and nothing is captured: the log has to say that
+        the flag is frozen, which makes it small and plain, before a mark may stand on it.
+        """
         offset = self.next_offset - 1
-        snapshots = []
+        snapshots, failed = [], []
         for flag in sorted(self._dirty):
             state = self._rollouts[flag]
-            state.folded_offset = max(state.folded_offset, offset)
-            snapshots.append(RolloutSnapshot(flag, state.folded_offset, pack(state)))
+            folded_offset, state.folded_offset = state.folded_offset, max(state.folded_offset, offset)
+            try:
+                data = pack(state)
+                if len(data) > MAX_RECORD_BYTES:
+                    raise OverflowError(f"its state takes {len(data)} bytes")
+            except (OverflowError, ValueError, TypeError) as error:
+                state.folded_offset = folded_offset
+                failed.append(FlagFrozen(flag, self.partition, offset, self._build, error_line(error)))
+                continue
+            snapshots.append(RolloutSnapshot(flag, state.folded_offset, data))
+        if failed:
+            return Capture(self.next_offset, b"", [], failed)
         self._dirty.clear()
         return Capture(self.next_offset, pack(self._state), snapshots)
 
@@ -159,14 +256,16 @@ class Engine:
         parse_spec: ParseSpec,
         mark: tuple[int, bytes] | None,
         snapshots: dict[str, tuple[int, bytes]],
+        **options: Any,
     ) -> Engine:
         """Return the engine as of the mark; rollouts whose snapshot is newer skip what they include.
 
         Args:
             mark: next offset and state of the partition; None begins at offset 0.
             snapshots: by flag: the last offset included, and the state.
+            options: `build` and `restore_control`, as above.
         """
-        engine = cls(partition, parse_spec)
+        engine = cls(partition, parse_spec, **options)
         if mark is not None:
             engine.next_offset = mark[0]
             engine._state = unpack(mark[1], PartitionState)
@@ -205,12 +304,12 @@ class Engine:
         for cell in batch.cells:
             state = self._rollouts.get(cell.flag)
             if state is not None and state.folded_offset < now.offset:
-                take_cell(state, cell, now)
+                self._on(state, now, partial(take_cell, state, cell, now))
                 touched[cell.flag] = state
-        self._dirty.update(touched, take_signs(self._rollouts, batch, now))
+        self._dirty.update(touched, take_signs(self._rollouts, batch, now, self._on))
         for state in touched.values():
             if state.phase is not Phase.ARCHIVED:
-                judge_arrivals(state, now)
+                self._on(state, now, partial(judge_arrivals, state, now))
 
     # Commands
 
@@ -244,7 +343,10 @@ class Engine:
         if state.folded_offset >= now.offset:
             return
         self._dirty.add(state.flag)
-        obey(state, now, command, self._parse_spec)
+        # A command that freezes the flag is answered as one on a frozen flag: the brake works all the same.
+        self._on(state, now, partial(obey, state, now, command, self._parse_spec))
+        if state.freeze is not None:
+            obey_frozen(state, now, command)
 
     def _take_for_all(self, command: Command, now: Instant) -> None:
         """Carry a command out on every flag of this partition, then answer once for the partition."""
@@ -298,8 +400,11 @@ class Engine:
     def _judge(self, now: Instant, before_ms: int) -> None:
         for state in self._rollouts.values():
             alive = state.folded_offset < now.offset and state.phase is not Phase.ARCHIVED
-            if alive and judge_event_times(state, now, before_ms):
-                self._dirty.add(state.flag)
+            # Ten thousand quiet rollouts must cost nothing: not the copy either that undoes a failure.
+            if not alive or state.freeze is not None or nothing_to_judge(state):
+                continue
+            self._on(state, now, partial(judge_event_times, state, now, before_ms))
+            self._dirty.add(state.flag)
 
     def _take_tick(self, now: Instant) -> None:
         passed_ms = now.log_ms - self._state.ticked_ms if self._state.ticked_ms else 0
@@ -309,16 +414,22 @@ class Engine:
             now.said.append(Beat(self.partition, now.log_ms))
         end_mishaps(self._state, now)
         for state in self._rollouts.values():
-            if state.folded_offset < now.offset:
-                before = (state.gate_wait_ms, state.summary_ms)
-                progress(state, now, passed_ms)
-                summarise(state, now)
-                if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
-                    self._dirty.add(state.flag)
+            if state.folded_offset < now.offset and not _is_idle(state):
+                self._on(state, now, partial(self._tick_one, state, now, passed_ms))
+
+    def _tick_one(self, state: RolloutState, now: Instant, passed_ms: int) -> None:
+        before = (state.gate_wait_ms, state.summary_ms)
+        progress(state, now, passed_ms)
+        summarise(state, now)
+        if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
+            self._dirty.add(state.flag)
 
     def _take_reassert(self, found: Reassert, now: Instant) -> None:
         state = self._rollouts.get(found.flag)
-        if state is not None and state.folded_offset < now.offset and reassert(state, found, now):
+        if state is None or state.folded_offset >= now.offset:
+            return
+        # It touches no evidence, so a frozen flag asserts its document too.
+        if reassert(state, found, now):
             self._dirty.add(state.flag)
 
     # Status
@@ -340,4 +451,9 @@ class Engine:
                 state.status_ms = now.log_ms
                 state.touched = False
                 self._dirty.add(state.flag)
-                now.said.append(status_of(state, now))
+                now.said.append(self._on(state, now, partial(status_of, state, now)) or frozen_status(state, now))
+
+
+def _is_idle(state: RolloutState) -> bool:
+    """No step that ripens, no candidate that is served and nobody to be waited for: a tick changes nothing."""
+    return state.phase is not Phase.PROGRESSING and not state.runs_candidate and state.fleet.settled

@@ -126,8 +126,8 @@ class Command(Struct):
 
     Args:
         id: the sender's id; answers carry it.
-        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug, metric or
-            release.
+        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug, metric, unfreeze
+            or release.
         flag: the flag's name, `*` for all.
         actor: who.
         reason: why, in words.
@@ -252,7 +252,23 @@ class Reassert(Struct, array_like=True, tag="reassert"):
     version: int
 
 
-Payload = Batch | Watermarks | Tick | Reassert
+class FreezeFlag(Struct, array_like=True, tag="freeze_flag"):
+    """Guardian's own code failed on a flag: from here on it is frozen, whichever build reads the log.
+
+    Args:
+        flag: which.
+        offset: the input at which the code failed.
+        build: the version of guardian that failed.
+        error: what was raised, one line.
+    """
+
+    flag: str
+    offset: int
+    build: str
+    error: str
+
+
+Payload = Batch | Watermarks | Tick | Reassert | FreezeFlag
 
 
 class Record(Struct):

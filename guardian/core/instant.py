@@ -105,6 +105,19 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     Args:
         same_content: the document says what it said before; the evidence goes on.
     """
+    publish_flag(state, now, reason, same_content=same_content)
+    if not same_content:
+        state.start_evidence_anew()
+        if state.attempt:
+            state.fleet.begin(now.watermark_ms, now.heard, is_rollback=state.phase is Phase.ROLLED_BACK)
+
+
+def publish_flag(state: RolloutState, now: Instant, reason: Reason, *, same_content: bool = False) -> None:
+    """Say a new flag document without a look at any evidence: all that a frozen flag may do.
+
+    Args:
+        same_content: the document says what it said before.
+    """
     state.version = max(state.version + 1, now.log_ms)
     state.flag_reason = reason
     state.changed_ms = now.log_ms
@@ -113,9 +126,6 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     if not same_content:
         state.content_version = state.version
         state.content_ms = now.log_ms
-        state.start_evidence_anew()
-        if state.attempt:
-            state.fleet.begin(now.watermark_ms, now.heard, is_rollback=state.phase is Phase.ROLLED_BACK)
     now.said.append(FlagChange(state.flag_state()))
 
 

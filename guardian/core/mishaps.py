@@ -15,6 +15,7 @@ QUIET_AFTER_LEAP_MS: Final = 3_600_000
 """After so much log time without another one, the brokers' clocks are taken for mended."""
 _LOST: Final = "inputs_lost"
 _LEAP: Final = "log_time_leap"
+_LEFT_OUT: Final = "input_left_out"
 
 
 def tell_lost(state: PartitionState, now: Instant, text: str, full_ms: int) -> None:
@@ -32,6 +33,21 @@ def tell_lost(state: PartitionState, now: Instant, text: str, full_ms: int) -> N
     state.full_ms = max(state.full_ms, full_ms)
 
 
+def tell_left_out(state: PartitionState, now: Instant, text: str, full_ms: int) -> None:
+    """Say that an input was left out because guardian's own code failed on it.
+
+    Args:
+        state: of the partition.
+        now: the moment.
+        text: which input, and what was raised.
+        full_ms: event time from which every window is full again.
+    """
+    state.left_out_count += 1
+    if state.left_out_at is None:
+        state.left_out_at = alert_on_guardian(now, _LEFT_OUT, text)
+    state.full_ms = max(state.full_ms, full_ms)
+
+
 def tell_leap(state: PartitionState, now: Instant) -> None:
     """Say that a timestamp was not believed; a broken clock breaks every record, and is one alert."""
     state.leap_alert_ms = now.log_ms
@@ -42,6 +58,10 @@ def tell_leap(state: PartitionState, now: Instant) -> None:
 
 def end_mishaps(state: PartitionState, now: Instant) -> None:
     """Say of what is over that it is."""
+    if state.left_out_at is not None and now.watermark_ms >= state.full_ms:
+        text = f"the windows of partition {now.partition} are full again"
+        end_alert_on_guardian(now, _LEFT_OUT, state.left_out_at, text)
+        state.left_out_at = None
     if state.lost_at is not None and now.watermark_ms >= state.full_ms:
         text = f"the windows of partition {now.partition} are full again"
         end_alert_on_guardian(now, _LOST, state.lost_at, text)

@@ -297,4 +297,34 @@ class Beat(Struct, frozen=True):
     at_ms: int
 
 
-Output = FlagChange | RolloutStatus | Decision | Alert | Rollback | Beat
+class FlagFrozen(Struct, frozen=True):
+    """Guardian's own code failed on a flag: the log must say so, so that a replay by another build agrees.
+
+    Args:
+        flag: which.
+        partition, offset: the input at which the code failed.
+        build: the version of guardian that failed.
+        error: what was raised, one line.
+    """
+
+    flag: str
+    partition: int
+    offset: int
+    build: str
+    error: str
+
+
+class InputLeftOut(Struct, frozen=True):
+    """An input record could not be folded: it changes nothing, and its bytes are kept among the dead letters.
+
+    Args:
+        partition, offset: its place.
+        error: what was raised, one line.
+    """
+
+    partition: int
+    offset: int
+    error: str
+
+
+Output = FlagChange | RolloutStatus | Decision | Alert | Rollback | Beat | FlagFrozen | InputLeftOut

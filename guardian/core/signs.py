@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from guardian.core.fleet import hear, key_of
 from guardian.core.inputs import Batch, Gauge, Heartbeat
 from guardian.core.instant import Instant
 from guardian.core.state import RolloutState
 
+OnOne = Callable[[RolloutState, Instant, Callable[[], bool]], bool | None]
+"""Runs work on one rollout; when it fails, that flag is frozen, and the answer is None."""
 
-def take_signs(rollouts: dict[str, RolloutState], batch: Batch, now: Instant) -> list[str]:
+
+def take_signs(rollouts: dict[str, RolloutState], batch: Batch, now: Instant, on_one: OnOne) -> list[str]:
     """Take the heartbeats and gauges of a batch.
 
     Args:
         rollouts: of the partition; one that includes this input already is left alone.
+        on_one: runs what changes a rollout.
 
     Returns:
         the flags whose state changed: most heartbeats say nothing new of a flag.
     """
     changed: dict[str, None] = {}
     for heartbeat in batch.heartbeats:
-        changed.update(dict.fromkeys(_take_heartbeat(rollouts, heartbeat, now)))
+        key = key_of(heartbeat.service, heartbeat.instance)
+        if not hear(now.heard, key, heartbeat.at_ms):
+            continue
+        for flag, version in heartbeat.flags.items():
+            state = _unread(rollouts, flag, now)
+            if state is not None and on_one(state, now, partial(_take_heartbeat, state, heartbeat, key, version, now)):
+                changed[flag] = None
     for gauge in batch.gauges:
-        if _take_gauge(rollouts, gauge, now):
+        state = _unread(rollouts, gauge.flag, now)
+        if state is not None and on_one(state, now, partial(_take_gauge, state, gauge, now)):
             changed[gauge.flag] = None
     return list(changed)
 
 
-def _take_heartbeat(rollouts: dict[str, RolloutState], heartbeat: Heartbeat, now: Instant) -> list[str]:
-    key = key_of(heartbeat.service, heartbeat.instance)
-    if not hear(now.heard, key, heartbeat.at_ms):
-        return []
-    changed = []
-    for flag, version in heartbeat.flags.items():
-        state = rollouts.get(flag)
-        if state is None or state.folded_offset >= now.offset:
-            continue
-        is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard)
-        has_gauge = state.gauges is not None and state.gauges.add(
-            heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
-        )
-        told = heartbeat.dropped, heartbeat.evaluation_errors
-        is_new |= state.fleet.take_loss(key, told, heartbeat.at_ms, now.heard)
-        state.touched = state.touched or is_new
-        if is_new or has_gauge:
-            changed.append(flag)
-    return changed
+def _unread(rollouts: dict[str, RolloutState], flag: str, now: Instant) -> RolloutState | None:
+    state = rollouts.get(flag)
+    return state if state is not None and state.folded_offset < now.offset else None
 
 
-def _take_gauge(rollouts: dict[str, RolloutState], gauge: Gauge, now: Instant) -> bool:
-    state = rollouts.get(gauge.flag)
-    if state is None or state.folded_offset >= now.offset or state.gauges is None:
+def _take_heartbeat(state: RolloutState, heartbeat: Heartbeat, key: str, version: int, now: Instant) -> bool:
+    is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard)
+    has_gauge = state.gauges is not None and state.gauges.add(
+        heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
+    )
+    told = heartbeat.dropped, heartbeat.evaluation_errors
+    is_new |= state.fleet.take_loss(key, told, heartbeat.at_ms, now.heard)
+    state.touched = state.touched or is_new
+    return is_new or has_gauge
+
+
+def _take_gauge(state: RolloutState, gauge: Gauge, now: Instant) -> bool:
+    if state.gauges is None:
         return False
     return state.gauges.add(gauge.service, gauge.at_ms, gauge.metrics, now.watermark_ms)

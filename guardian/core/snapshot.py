@@ -10,12 +10,15 @@ from msgspec import Struct, field
 
 from guardian.core.clock import Clock
 from guardian.core.fleet import Heard
+from guardian.core.outputs import FlagFrozen
 from guardian.core.state import RolloutState
 from guardian.errors import InternalError
 
 SNAPSHOT_FORMAT: Final = 1
 MAX_SNAPSHOT_BYTES: Final = 262_144
 """What a rollout needs at most; decide reports one that needs more."""
+MAX_RECORD_BYTES: Final = 1_000_000
+"""What a record of the checkpoint takes; a rollout that needs more than this is frozen."""
 _PREFIX: Final = bytes([SNAPSHOT_FORMAT])
 
 
@@ -36,6 +39,8 @@ class PartitionState(Struct):
         fresh_ms: log time that has passed on fresh evidence, up to the last tick.
         lost_at, leapt_at: where the alerts on a gap in the log and on such timestamps were raised; None for none.
         full_ms: event time from which the windows are full again after the gap.
+        left_out_count: inputs that could not be folded.
+        left_out_at: where the alert on them was raised; None for none.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -54,6 +59,8 @@ class PartitionState(Struct):
     full_ms: int = 0
     leapt_at: tuple[int, int] | None = None
     straddles: dict[str, str] = field(default_factory=dict)
+    left_out_count: int = 0
+    left_out_at: tuple[int, int] | None = None
 
 
 class RolloutSnapshot(Struct, frozen=True):
@@ -77,11 +84,13 @@ class Capture(Struct, frozen=True):
         next_offset: the first input offset that is not included.
         mark: the partition's state.
         rollouts: those that changed since the last capture.
+        failed: rollouts that cannot be written down; if there are any, nothing else was captured.
     """
 
     next_offset: int
     mark: bytes
     rollouts: list[RolloutSnapshot]
+    failed: list[FlagFrozen] = field(default_factory=list)
 
 
 State = TypeVar("State", RolloutState, PartitionState)

@@ -26,6 +26,24 @@ GUARDIAN = Actor(name="guardian", via="guardian", authenticated=True)
 """The actor of what guardian does by itself."""
 
 
+class FlagFreeze(Struct):
+    """Guardian's own code has failed on this flag, and its evidence is not judged until a person lifts the freeze.
+
+    Args:
+        offset: the input at which the code failed.
+        at_ms: log time of the freeze.
+        build: the version of guardian that failed.
+        error: what was raised, one line.
+        alert: the alert that is active.
+    """
+
+    offset: int
+    at_ms: int
+    build: str
+    error: str
+    alert: Alert | None = None
+
+
 class Watch(Struct):
     """One trigger while it runs.
 
@@ -93,6 +111,8 @@ class RolloutState(Struct):
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
         applied_turn: the turn of the last apply.
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
+        freeze: guardian's own code has failed on this flag; None when it has not.
+        unfrozen_offset: the input that lifted the last freeze; -1 before any.
     """
 
     spec: RolloutSpec
@@ -144,6 +164,8 @@ class RolloutState(Struct):
     applied_turn: int = 0
     moved_by: str = ""
     moved_id: str = ""
+    freeze: FlagFreeze | None = None
+    unfrozen_offset: int = -1
 
     @property
     def flag(self) -> str:

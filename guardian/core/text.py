@@ -1,4 +1,7 @@
-"""Figures as a person writes them: one way for durations, rates, latencies and counts, everywhere they are shown."""
+"""Figures as a person writes them: one way for durations, rates, latencies and counts, everywhere they are shown.
+
+Every function is total: any number has a text, also a negative, an infinite or an absurdly large one, and NaN.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ from guardian.core.rollout import Unit
 NO_VALUE: Final = "no data"
 _SHOWN_DIGITS: Final = 3
 _MAX_DECIMALS: Final = 9
+_PLAIN_BELOW: Final = 1e15
+"""A number of this size or more is written with an exponent: it would take up to 309 digits otherwise."""
 _UNITS_BYTES: Final = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _UNITS_MS: Final = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 
 
-def duration_text(ms: int) -> str:
+def duration_text(ms: float) -> str:
     """Return a duration with its largest units first: `5m`, `1h30m`, `1w`, `1.5s`, `250ms`, `0s`.
 
     Args:
-        ms: milliseconds; from one minute on, what is below a second is left out.
+        ms: milliseconds, their fraction left out; from one minute on, what is below a second is left out.
     """
+    if not _is_plain(ms):
+        return f"{_large(ms)}ms"
+    ms = int(ms)
     if ms < 0:
         return f"-{duration_text(-ms)}"
     if 0 < ms < 1_000:
@@ -44,6 +52,8 @@ def rate_text(rate: float) -> str:
     Args:
         rate: 0..1. Three digits count, taken from the nearer end of 0..100 %, so that 99.995 % never reads as 100 %.
     """
+    if not _is_plain(rate):
+        return f"{_large(rate)} of 1"
     percent = rate * 100
     return f"{_decimal(percent, _decimals_of(min(abs(percent), abs(100 - percent))))}%"
 
@@ -123,17 +133,23 @@ def latency_text(ms: float) -> str:
     Args:
         ms: milliseconds.
     """
+    if not _is_plain(ms):
+        return f"{_large(ms)}ms"
     amount, unit = (ms / 1_000, "s") if abs(ms) >= 1_000 else (ms, "ms")
-    return f"{_decimal(amount, _decimals_of(abs(amount)))}{unit}"
+    return f"{_decimal(amount, _decimals_of(amount))}{unit}"
 
 
 def count_text(count: float) -> str:
     """Return a count with separators: `4,120`."""
+    if not _is_plain(count):
+        return _large(count)
     return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.2f}"
 
 
 def bytes_text(amount: float) -> str:
     """Return an amount of memory with three digits: `810MB`, `1.91GB`; a kilobyte is 1,000 bytes."""
+    if not _is_plain(amount):
+        return f"{_large(amount)}B"
     for unit, size in _UNITS_BYTES:
         if abs(amount) >= size:
             return f"{_decimal(amount / size, _decimals_of(amount / size))}{unit}"
@@ -142,7 +158,9 @@ def bytes_text(amount: float) -> str:
 
 def number_text(number: float) -> str:
     """Return a number whose unit only its owner knows, with three digits: `4.21`, `0.0031`, `12,400`."""
-    return count_text(number) if float(number).is_integer() else _decimal(number, _decimals_of(abs(number)))
+    if not _is_plain(number) or float(number).is_integer():
+        return count_text(number)
+    return _decimal(number, _decimals_of(number))
 
 
 def ratio_text(ratio: float) -> str:
@@ -162,15 +180,35 @@ def value_text(unit: Unit, value: float | None) -> str:
     return _IN_UNIT[unit](value)
 
 
+def _is_plain(number: float) -> bool:
+    """Whether a number is written digit by digit; false for NaN, which is in no order with anything."""
+    return -_PLAIN_BELOW < number < _PLAIN_BELOW
+
+
+def _large(number: float) -> str:
+    """The text of a number that `_is_plain` refuses: `1.7e+308`, `infinity`, `NaN`."""
+    try:
+        amount = float(number)
+    except OverflowError:  # an int beyond the largest float
+        amount = math.inf if number > 0 else -math.inf
+    if math.isnan(amount):
+        return "NaN"
+    if math.isinf(amount):
+        return "infinity" if amount > 0 else "-infinity"
+    return f"{amount:.3g}"
+
+
 def _decimals_of(amount: float) -> int:
     """How many decimals show three digits of an amount."""
-    if amount == 0:
+    if amount == 0 or not _is_plain(amount):
         return 0
-    return min(max(_SHOWN_DIGITS - 1 - math.floor(math.log10(amount)), 0), _MAX_DECIMALS)
+    return min(max(_SHOWN_DIGITS - 1 - math.floor(math.log10(abs(amount))), 0), _MAX_DECIMALS)
 
 
 def _decimal(amount: float, decimals: int) -> str:
     """A plain decimal number without trailing zeros."""
+    if not _is_plain(amount):
+        return _large(amount)
     text = f"{amount:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -57,7 +57,7 @@ def reference_text(rule: Rule, reference: float | None) -> str:
 
 
 def _value(metric: Metric, value: float) -> str:
-    return duration_text(int(value)) if metric.origin is Origin.HEARTBEATS else value_text(metric.unit, value)
+    return duration_text(value) if metric.origin is Origin.HEARTBEATS else value_text(metric.unit, value)
 
 
 def _text(rule: Rule, found: Finding, reason: Reason, evidence: Evidence) -> str:

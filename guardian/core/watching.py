@@ -43,32 +43,26 @@ def judge_arrivals(state: RolloutState, now: Instant) -> None:
             return
 
 
-def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> bool:
+def judge_event_times(state: RolloutState, now: Instant, from_ms: int) -> None:
     """Judge every trigger at each second of event time from `from_ms` (excluded) to the watermark.
 
     A leap of more than MAX_CATCH_UP seconds is judged at that many event times, evenly spread.
     Only whole seconds are judged, so that a bucket that is still filling is not.
-
-    Returns:
-        False when there was nothing to judge and the state is as it was.
     """
-    if _nothing_to_judge(state):
-        return False
     last_s, from_s = now.watermark_ms // 1_000, from_ms // 1_000
     stride_s = max(1, -(-(last_s - from_s) // MAX_CATCH_UP))
     times = [second * 1_000 for second in range(last_s, from_s if from_ms else last_s - 1, -stride_s)][::-1]
     for at_ms in times:
         for trigger in state.triggers():
             if not _acts_on_arrival(trigger) and _judge(state, trigger, now, at_ms):
-                return True
+                return
     judge_arrivals(state, now)
     state.series.roll(last_s)
     if state.arms is not None:
         state.arms.roll(last_s)
-    return True
 
 
-def _nothing_to_judge(state: RolloutState) -> bool:
+def nothing_to_judge(state: RolloutState) -> bool:
     """No figures, no signs of life and no clock that runs: ten thousand quiet rollouts must cost nothing."""
     return (
         state.series.is_empty

@@ -95,6 +95,9 @@ class Reason(StrEnum):
     NO_CONTROL = "NO_CONTROL"  # everybody has the candidate: there is nothing to compare with
     BASELINE_TOO_SMALL = "BASELINE_TOO_SMALL"  # too little of the past was kept before the first step
     REPORTED = "REPORTED"  # a person told of a bug, or set a figure
+    # of a flag on which guardian's own code failed
+    FROZEN = "FROZEN"  # its evidence is not judged; it obeys kill, rollback and emergency only
+    REFUSED_FROZEN = "REFUSED_FROZEN"  # the command needs code that failed on this flag
     # of a flag change
     EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
 

@@ -17,11 +17,13 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from guardian.core.outputs import FlagFrozen
+from guardian.core.snapshot import MAX_RECORD_BYTES
 from guardian.errors import InternalError, TransportError
 
 CHECKPOINT_INTERVAL_MS: Final = 5_000
 CHECKPOINT_INPUTS: Final = 5_000
-MAX_WRITE_BYTES: Final = 1_000_000
+MAX_WRITE_BYTES: Final = MAX_RECORD_BYTES
 """What the changelog takes."""
 _FORMAT: Final = 1
 
@@ -46,6 +48,8 @@ class Captured(Protocol):
     def mark(self) -> bytes: ...
     @property
     def rollouts(self) -> Sequence[Snapshot]: ...
+    @property
+    def failed(self) -> Sequence[FlagFrozen]: ...
 
 
 class Write(NamedTuple):
@@ -56,10 +60,14 @@ class Write(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What a key says: flag is empty for a mark."""
+    """What a key says: flag is empty for a mark, SKIP for an input that a person has taken out."""
 
     flag: str
     offset: int
+
+
+SKIP: Final = "/skip"
+"""In the place of a flag, which never has a slash."""
 
 
 class Saved(NamedTuple):
@@ -70,12 +78,14 @@ class Saved(NamedTuple):
         snapshots: by flag: the offset included, and the state.
         keys: every key found, the superseded ones too.
         inputs_id: of the topic that the mark's offset belongs to; empty when nobody wrote it down.
+        skipped: inputs that a person has taken out (`guardian inputs skip`): they change nothing.
     """
 
     mark: tuple[int, bytes] | None
     snapshots: dict[str, tuple[int, bytes]]
     keys: frozenset[Key]
     inputs_id: str = ""
+    skipped: frozenset[int] = frozenset()
 
 
 class _Sealed(msgspec.Struct, array_like=True):
@@ -93,6 +103,8 @@ class _Sealed(msgspec.Struct, array_like=True):
 
 def write_key(partition: int, key: Key) -> bytes:
     """Return a key as it stands in the changelog; offsets are padded so that a listing sorts."""
+    if key.flag == SKIP:
+        return f"{partition}{SKIP}/{key.offset:020d}".encode()
     kind = "rollout" if key.flag else "mark"
     tail = f"/{key.flag}" if key.flag else ""
     return f"{partition}/{kind}/{key.offset:020d}{tail}".encode()
@@ -107,7 +119,7 @@ def read_key(data: bytes) -> tuple[int, Key]:
     parts = data.decode(errors="replace").split("/", 3)
     try:
         partition, offset = int(parts[0]), int(parts[2])
-        flag = {"mark": "", "rollout": parts[-1]}[parts[1]]
+        flag = {"mark": "", "rollout": parts[-1], "skip": SKIP}[parts[1]]
     except (ValueError, IndexError, KeyError) as error:
         raise InternalError(
             f"the checkpoint holds a key that guardian does not write: {data[:80]!r}",
@@ -142,16 +154,20 @@ def recover(partition: int, records: Mapping[bytes, bytes]) -> Saved:
     """
     snapshots: dict[str, tuple[int, bytes]] = {}
     keys: set[Key] = set()
+    skipped: set[int] = set()
     for name, value in records.items():
         owner, key = read_key(name)
         if owner != partition:
+            continue
+        if key.flag == SKIP:
+            skipped.add(key.offset)
             continue
         keys.add(key)
         if key.flag not in snapshots or snapshots[key.flag][0] < key.offset:
             snapshots[key.flag] = (key.offset, value)
     newest = snapshots.pop("", None)
     if newest is None:
-        return Saved(None, snapshots, frozenset(keys))
+        return Saved(None, snapshots, frozenset(keys), skipped=frozenset(skipped))
     sealed = _open(newest[1])
     found = sum(offset for offset, _ in snapshots.values())
     if len(snapshots) < sealed.flags or found < sealed.offsets:
@@ -161,7 +177,7 @@ def recover(partition: int, records: Mapping[bytes, bytes]) -> Saved:
             "it is read again; should it stay so, the changelog topic lost records",
             retriable=True,
         )
-    return Saved((newest[0], sealed.mark), snapshots, frozenset(keys), sealed.inputs_id)
+    return Saved((newest[0], sealed.mark), snapshots, frozenset(keys), sealed.inputs_id, frozenset(skipped))
 
 
 def _open(value: bytes) -> _Sealed:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from guardian import __version__
 from guardian.core.engine import Engine
 from guardian.core.outputs import FlagState
 from guardian.decide.checkpoint import recover
@@ -32,7 +33,7 @@ from guardian.decide.watch import FlagWatch
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.admin import create_topics, describe_topics
 from guardian.kafka.partition import partition_of
-from guardian.kafka.settings import Settings
+from guardian.kafka.settings import CodeFailure, Settings
 from guardian.spec.load import parse_spec
 
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0)
@@ -75,7 +76,7 @@ async def run_decide(
     attempts = 0
     crashes = 0
     while not stop.is_set():
-        stage = Stage(settings, own_engine() if restore is None else restore, port)
+        stage = Stage(settings, own_engine(settings) if restore is None else restore, port)
         try:
             await stage.run(stop)
         except TransportError as error:
@@ -120,9 +121,16 @@ async def check_topics(settings: Settings) -> None:
         )
 
 
-def own_engine() -> Restore:
-    """Return what builds guardian's engine."""
-    return lambda partition, mark, snapshots: Engine.restore(partition, parse_spec, mark, snapshots)
+def own_engine(settings: Settings) -> Restore:
+    """Return what builds guardian's engine.
+
+    Args:
+        settings: say what becomes of a flag on which guardian's own code fails.
+    """
+    restore_control = settings.on_code_failure is CodeFailure.CONTROL
+    return lambda partition, mark, snapshots: Engine.restore(
+        partition, parse_spec, mark, snapshots, build=__version__, restore_control=restore_control
+    )
 
 
 class Stage:
@@ -205,8 +213,10 @@ class Stage:
         taken_over = sorted(partitions - set(self._owned))
         for partition in taken_over:
             saved = recover(partition, self._port.saved(partition))
-            inputs_id = self._ids[self._settings.topic("inputs")]
-            self._owned[partition] = Owned(partition, saved, self._restore, self._port, self._publisher, inputs_id)
+            inputs = self._settings.topic("inputs")
+            self._owned[partition] = Owned(
+                partition, saved, self._restore, self._port, self._publisher, (inputs, self._ids[inputs])
+            )
         # One that stayed ours keeps its state: it is a function of the log, whoever else had it meanwhile.
         mine = dict(self._owned)
         places = dict(zip(mine, await asyncio.gather(*(owned.open() for owned in mine.values())), strict=True))

@@ -15,6 +15,13 @@ from guardian.kafka.catalogue import TOPICS
 
 INPUTS: Final = Counter("guardian_decide_inputs", "Input records folded", ["partition"])
 RUBBISH: Final = Counter("guardian_decide_rubbish_inputs", "Input records that could not be read", ["partition"])
+FROZEN: Final = Counter(
+    "guardian_decide_frozen_flags", "Flags that guardian's own code failed on; each is frozen", ["partition"]
+)
+LEFT_OUT: Final = Counter(
+    "guardian_decide_left_out_inputs", "Input records that could not be folded and were left out", ["partition"]
+)
+SKIPPED: Final = Counter("guardian_decide_skipped_inputs", "Input records that a person has taken out", ["partition"])
 OUTPUTS: Final = Counter("guardian_decide_outputs", "Records published and acked", ["topic"])
 DROPPED: Final = Counter("guardian_decide_dropped_outputs", "Records too large for their topic", ["topic"])
 DECISIONS: Final = Counter("guardian_decide_decisions", "Decisions made", ["reason"])
@@ -72,7 +79,7 @@ class Shown:
         self._watermark_lag_s = math.inf
         self._ticked_s = 0.0
         self._inputs = INPUTS.labels(partition)
-        for counter in (RUBBISH, LATE, REWINDS):
+        for counter in (RUBBISH, LATE, REWINDS, FROZEN, LEFT_OUT, SKIPPED):
             counter.labels(partition)
         for place in set(Place) - {Place.INSIDE}:
             JUMPS.labels(partition, place.name.lower())

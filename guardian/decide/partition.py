@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final, Protocol
 
 from guardian.core.inputs import Payload, Record, Tick
-from guardian.core.outputs import FlagState, Output, RolloutStatus
+from guardian.core.outputs import FlagFrozen, FlagState, InputLeftOut, Output, RolloutStatus
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES
 from guardian.decide import metrics
 from guardian.decide.checkpoint import (
@@ -26,8 +26,10 @@ from guardian.decide.checkpoint import (
 from guardian.decide.dense import DenseReader, Place, Step
 from guardian.decide.port import Delivered, Port
 from guardian.decide.publish import Publisher
-from guardian.errors import DecodeError, GuardianError, InternalError, TransportError
+from guardian.errors import DecodeError, DecodeReason, TransportError
+from guardian.wire.dead_letters import dead_letter_record
 from guardian.wire.inputs import decode_payload
+from guardian.wire.outputs import Message
 
 WRITES_AT_ONCE: Final = 100
 """Snapshots under way to the changelog at the same time."""
@@ -62,12 +64,19 @@ class Owned:
         restore: builds the engine.
         port: where records come from and checkpoints go.
         publisher: where outputs go.
-        inputs_id: of the topic of the inputs; another one than the checkpoint's holds other records.
+        inputs: full name and id of the topic; another id than the checkpoint's holds other records.
     """
 
     def __init__(
-        self, partition: int, saved: Saved, restore: Restore, port: Port, publisher: Publisher, inputs_id: str
+        self,
+        partition: int,
+        saved: Saved,
+        restore: Restore,
+        port: Port,
+        publisher: Publisher,
+        inputs: tuple[str, str],
     ) -> None:
+        inputs_topic, inputs_id = inputs
         self.partition = partition
         self.engine = restore(partition, saved.mark, saved.snapshots)
         self.reader = DenseReader(partition, self.engine.next_offset)
@@ -89,6 +98,9 @@ class Owned:
         self._label = str(partition)
         self._shown = metrics.Shown(self._label, self._lag_records, lambda: self._saved_s)
         self._late: dict[str, int] = {}
+        self._skipped = saved.skipped
+        self._inputs_topic = inputs_topic
+        self._asked_to_freeze: set[str] = set()
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self) -> int:
@@ -122,7 +134,7 @@ class Owned:
             what the reader made of it; REWIND asks the caller to `open` and rewind.
 
         Raises:
-            InternalError: the fold failed; nothing may be decided on what it left behind.
+            InternalError: not the next record.
         """
         self.known_end = max(self.known_end, arrival.offset + 1)
         step = self.reader.see(arrival.offset, _now_ms())
@@ -130,23 +142,41 @@ class Owned:
             return step
         outputs = self._jump(arrival) if self._leaping is not None else []
         payload = self._read(arrival)
-        try:
-            began_s = time.perf_counter()
-            outputs += self.engine.fold(Record(arrival.offset, arrival.log_ms, payload))
-        except GuardianError:
-            raise
-        except Exception as error:
-            raise InternalError(
-                f"folding input {self.partition}/{arrival.offset} failed: {type(error).__name__}: {error}",
-                "report it with the record at this offset; decide does not go past it",
-            ) from error
-        self._publisher.publish(self.partition, outputs)
+        began_s = time.perf_counter()
+        # The fold is total: what guardian's own code fails on freezes one flag, or is left out.
+        outputs += self.engine.fold(Record(arrival.offset, arrival.log_ms, payload))
+        self._publisher.publish(self.partition, [each for each in outputs if not isinstance(each, InputLeftOut)])
+        for output in outputs:
+            self._tell_failure(output, arrival)
         self._count_late(outputs)
         if isinstance(payload, Tick):
             self._shown.tick(self.engine.lag_ms, time.perf_counter() - began_s)
         self._shown.fold(arrival.log_ms)
         self.progress_s = time.monotonic()
         return step
+
+    def _tell_failure(self, output: Output, arrival: Delivered) -> None:
+        """Log, count and keep aside what guardian's own code failed on."""
+        if isinstance(output, FlagFrozen):
+            metrics.FROZEN.labels(self._label).inc()
+            log.critical(
+                "flag %s is frozen: guardian's own code failed on it at input %d/%d: %s",
+                output.flag, output.partition, output.offset, output.error,
+            )  # fmt: skip
+        elif isinstance(output, InputLeftOut):
+            metrics.LEFT_OUT.labels(self._label).inc()
+            log.critical(
+                "input %d/%d could not be folded and was left out, its bytes are among the dead letters: %s",
+                output.partition, output.offset, output.error,
+            )  # fmt: skip
+            key, value, headers = dead_letter_record(
+                None,
+                arrival.value,
+                reason=DecodeReason.NOT_FOLDED.value,
+                detail=output.error,
+                source=f"{self._inputs_topic}/{self.partition}/{arrival.offset}",
+            )
+            self._publisher.write(Message("dead-letters", key or b"", value or b"", headers), self.partition)
 
     def checkpoint_if_due(self, *, now: bool = False) -> asyncio.Task[None] | None:
         """Start a checkpoint if there is something to write and it is time.
@@ -167,12 +197,24 @@ class Owned:
             return None
         # Step 1: one instant: the state, and which outputs it stands on.
         captured = self.engine.capture()
+        if captured.failed:
+            self._ask_to_freeze(captured.failed)
+            return None
         self._due_from = inf if caught_up else self._due_from
         outputs = self._publisher.unacked(self.partition)
         self._checkpoint.begin(captured)
         self._saved_offset = captured.next_offset
         self._writing = asyncio.create_task(self._write(outputs))
         return self._writing
+
+    def _ask_to_freeze(self, failed: Sequence[FlagFrozen]) -> None:
+        """Let the log say, once, that a rollout's state cannot be written down; until then there is no checkpoint."""
+        for each in failed:
+            if each.flag not in self._asked_to_freeze:
+                self._asked_to_freeze.add(each.flag)
+                self._publisher.publish(self.partition, [each])
+                metrics.FROZEN.labels(self._label).inc()
+                log.critical("flag %s is frozen: its state cannot be written down: %s", each.flag, each.error)
 
     async def close(self) -> None:
         """Stop writing; what is under way may still land, which the keys allow for."""
@@ -237,6 +279,10 @@ class Owned:
         return outputs
 
     def _read(self, arrival: Delivered) -> Payload | None:
+        if arrival.offset in self._skipped:
+            metrics.SKIPPED.labels(self._label).inc()
+            log.warning("input %d/%d is skipped: a person has taken it out", self.partition, arrival.offset)
+            return None
         try:
             return decode_payload(arrival.value)
         except DecodeError as error:

@@ -6,6 +6,7 @@ Two lanes with a producer each: what flips flags never waits behind what explain
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -31,6 +32,8 @@ UNHURRIED: Final = 1_000
 """With fewer waiting there is time for gaps."""
 
 Acked = asyncio.Future[RecordMetadata | None]
+
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -88,7 +91,7 @@ class Publisher:
             if isinstance(output, Decision):
                 DECISIONS.labels(output.reason.value).inc()
         for output in urgent:
-            self._flags.put(encode_output(output), self._expect(partition))
+            self._flags.put(output, self._expect(partition))
         for output in rest:
             self._records.put(output, self._expect(partition))
         return bool(urgent)
@@ -178,7 +181,10 @@ class _Lane:
                 self._wake.clear()
                 await self._wake.wait()
             record, acked = self._waiting.popleft()
-            await self._send(client, record if isinstance(record, Message) else encode_output(record), acked)
+            if (message := _encoded(record)) is None:
+                acked.set_result(None)
+                continue
+            await self._send(client, message, acked)
             # Encoding and sending is work, and a burst of it would hold up a deciding record on its way through Faust,
             # which needs many turns of this loop: so this lane leaves gaps, unless it falls behind.
             await asyncio.sleep(self._gap_s if len(self._waiting) < UNHURRIED else 0)
@@ -204,6 +210,20 @@ class _Lane:
             acked.set_exception(error)
             return
         sent.add_done_callback(lambda done: _pass_on(done, acked, message.topic))
+
+
+def _encoded(record: Message | Output) -> Message | None:
+    """Return the record to be written; None for one that has no bytes, which must not stop all that wait behind it."""
+    if isinstance(record, Message):
+        return record
+    try:
+        return encode_output(record)
+    except MemoryError:
+        raise
+    except Exception:
+        DROPPED.labels("none").inc()
+        log.critical("an output cannot be written as bytes and is left out: %s", type(record).__name__, exc_info=True)
+        return None
 
 
 def _pass_on(sent: asyncio.Future[RecordMetadata], acked: Acked, topic: str) -> None:

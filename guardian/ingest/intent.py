@@ -20,14 +20,12 @@ from guardian.errors import GuardianError, InternalError
 from guardian.ingest.lanes import Lane
 from guardian.ingest.metrics import TICK_SECONDS
 from guardian.ingest.ranges import Closed, DeadLetter
-from guardian.wire import dead_letters
+from guardian.wire.dead_letters import dead_letter_record
 
 log = logging.getLogger(__name__)
 
 NO_GENERATION: Final = -1
 """What aiokafka resets to when the group has forgotten this member; the broker takes it for an empty group's."""
-MAX_DEAD_BYTES: Final = 900_000
-"""The original bytes of a dead letter beyond this are cut off: with its headers it must still fit into a record."""
 
 
 class Refused(GuardianError):
@@ -192,17 +190,9 @@ class Tick:
 
     async def _hand_over(self, letter: DeadLetter) -> asyncio.Future[object]:
         """Give a dead letter to the producer; the future is done when it is acked, or will not be."""
-        headers = [
-            (dead_letters.REASON, letter.reason.encode()),
-            (dead_letters.DETAIL, letter.detail.encode()[:1_000]),
-            (dead_letters.SOURCE, letter.source.encode()),
-        ]
-        value, key = letter.value, letter.key
-        if len(value or b"") + len(key or b"") > MAX_DEAD_BYTES:
-            value, key = (value or b"")[:MAX_DEAD_BYTES], None
-            headers.append((dead_letters.TRUNCATED, str(len(letter.value or b"")).encode()))
-        if value is None and key is None:
-            value = b""  # Kafka takes a record of nothing at all, aiokafka does not: it would be refused for ever
+        key, value, headers = dead_letter_record(
+            letter.key, letter.value, reason=letter.reason, detail=letter.detail, source=letter.source
+        )
         try:
             sent: asyncio.Future[object] = await self._producer.send(
                 self._dead_letters, value, key=key, headers=headers

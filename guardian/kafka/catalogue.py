@@ -121,7 +121,7 @@ TOPICS: Final[dict[str, Topic]] = _topics(
         "the original bytes; why, in headers",
         DELETE,
         14 * DAY_MS,
-        "ingest",
+        "ingest, decide",
         "people",
         by_flag=False,
     ),

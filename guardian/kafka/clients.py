@@ -292,8 +292,17 @@ async def read_newest(settings: Settings, topic: str) -> dict[tuple[bytes, int],
     Raises:
         TransportError: the topic is not there, Kafka did not answer, or nothing came for READ_WITHIN_S.
     """
+    return await read_newest_of(settings, settings.topic(TOPICS[topic].name))
+
+
+async def read_newest_of(settings: Settings, name: str) -> dict[tuple[bytes, int], ConsumerRecord]:
+    """Read any compacted topic as `read_newest` does.
+
+    Args:
+        settings: where Kafka is.
+        name: the topic's full name.
+    """
     newest: dict[tuple[bytes, int], ConsumerRecord] = {}
-    name = settings.topic(TOPICS[topic].name)
     await require_topics(settings, [name])
     reader = consumer(settings, name, auto_offset_reset="earliest")
     async with running(reader, settings):

@@ -50,6 +50,13 @@ class Token(BaseModel):
     role: Role = Field(description="viewer, sender, operator or admin")
 
 
+class CodeFailure(StrEnum):
+    """What becomes of a flag on which guardian's own code fails."""
+
+    KEEP = "keep"  # its document stays as it is
+    CONTROL = "control"  # everybody gets control
+
+
 class SecurityProtocol(StrEnum):
     """What a port of the brokers speaks, by Kafka's own names."""
 
@@ -99,6 +106,10 @@ class Settings(BaseModel):
     tick_ms: int = Field(100, ge=10, le=1_000, description="how often ingest writes at the latest")
     disorder_ms: int = Field(2_000, ge=0, le=600_000, description="how late an event may be and still be in order")
     future_ms: int = Field(60_000, ge=1_000, description="an event further ahead of its arrival is a dead letter")
+    on_code_failure: CodeFailure = Field(
+        CodeFailure.KEEP,
+        description="a flag on which guardian's own code fails: keep its share as it is, or control for everybody",
+    )
     metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus port; 0 for none")
     state_dir: Path = Field(Path(".guardian"), description="where guardian dev keeps its files")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning, error")

@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "archive",
     "bug",
     "metric",
+    "unfreeze",
     "release",
 )
 MAX_COMMAND_BYTES: Final = 262_144

@@ -15,6 +15,9 @@ DETAIL: Final = "guardian-detail"
 SOURCE: Final = "guardian-source"
 TRUNCATED: Final = "guardian-truncated"
 """The whole size in bytes, where the value was cut off."""
+MAX_BYTES: Final = 900_000
+"""The original bytes beyond this are cut off: with its headers a dead letter must still fit into a record."""
+MAX_DETAIL_BYTES: Final = 1_000
 _NAME_CHARS: Final = 200
 _MAX_FLAGS: Final = 16
 
@@ -47,6 +50,30 @@ class Letter(Struct, frozen=True):
     def source(self) -> str:
         """The place of the message, topic/partition/offset; empty when the letter does not say."""
         return f"{self.topic}/{self.partition}/{self.offset}" if self.topic else ""
+
+
+def dead_letter_record(
+    key: bytes | None, value: bytes | None, *, reason: str, detail: str, source: str
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    """Return key, value and headers of a dead letter: never more than a record takes.
+
+    Args:
+        key, value: the original bytes; the key is left out where both together are too large.
+        reason: one word.
+        detail: a sentence.
+        source: topic/partition/offset of the message.
+    """
+    headers = [
+        (REASON, reason.encode(errors="replace")),
+        (DETAIL, detail.encode(errors="replace")[:MAX_DETAIL_BYTES]),
+        (SOURCE, source.encode(errors="replace")),
+    ]
+    if len(value or b"") + len(key or b"") > MAX_BYTES:
+        headers.append((TRUNCATED, str(len(value or b"")).encode()))
+        key, value = None, (value or b"")[:MAX_BYTES]
+    if value is None and key is None:
+        value = b""  # Kafka takes a record of nothing at all, aiokafka does not
+    return key, value, headers
 
 
 class _Sender(Struct):

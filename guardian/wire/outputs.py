@@ -8,10 +8,22 @@ from typing import Final, TypeVar
 import msgspec
 
 from guardian.core.events import BEAT_KEY
-from guardian.core.outputs import Alert, Beat, Decision, FlagChange, Output, Rollback, RolloutStatus
-from guardian.errors import DecodeError
+from guardian.core.inputs import FreezeFlag
+from guardian.core.outputs import (
+    Alert,
+    Beat,
+    Decision,
+    FlagChange,
+    FlagFrozen,
+    InputLeftOut,
+    Output,
+    Rollback,
+    RolloutStatus,
+)
+from guardian.errors import DecodeError, InternalError
 from guardian.wire.cloudevents import SOURCE_DECIDE, EventType, Headers, cloudevent_headers
 from guardian.wire.flagd import flag_document
+from guardian.wire.inputs import encode_payload
 from guardian.wire.reasons import reason_of
 
 T = TypeVar("T")
@@ -51,14 +63,14 @@ def encode_output(output: Output) -> Message:
             return _flag_message(output)
         case RolloutStatus():
             return _status_message(output)
-        case Decision():
-            return _message("decisions", EventType.DECISION_MADE, output.id, output)
         case Alert():
             return _alert_message(output)
-        case Rollback():
-            return _message("rollbacks", EventType.ROLLBACK_MADE, output.id, output)
+        case Decision() | Rollback():
+            return _message(output)
         case Beat():
             return _beat_message(output)
+        case FlagFrozen() | InputLeftOut():
+            return _failure_message(output)
 
 
 def decode_status(value: bytes) -> RolloutStatus:
@@ -125,9 +137,19 @@ def _beat_message(beat: Beat) -> Message:
     return Message("flags", BEAT_KEY.encode(), msgspec.json.encode(value), [], beat.partition)
 
 
-def _message(topic: str, event_type: EventType, event_id: str, output: Decision | Rollback) -> Message:
-    headers = cloudevent_headers(event_type, event_id, SOURCE_DECIDE, output.flag, output.at_ms)
+def _message(output: Decision | Rollback) -> Message:
+    topic, event_type = "decisions", EventType.DECISION_MADE
+    if isinstance(output, Rollback):
+        topic, event_type = "rollbacks", EventType.ROLLBACK_MADE
+    headers = cloudevent_headers(event_type, output.id, SOURCE_DECIDE, output.flag, output.at_ms)
     return Message(topic, output.flag.encode(), _encoder.encode(output), headers)
+
+
+def _failure_message(output: FlagFrozen | InputLeftOut) -> Message:
+    if isinstance(output, InputLeftOut):
+        raise InternalError("an input that was left out is kept with its bytes, which are not part of the output")
+    payload = FreezeFlag(output.flag, output.offset, output.build, output.error)
+    return Message("inputs", b"", encode_payload(payload), [], output.partition)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], value: bytes, what: str) -> T:

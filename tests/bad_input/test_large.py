@@ -11,13 +11,13 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from guardian.errors import DecodeReason
-from guardian.ingest.intent import MAX_DEAD_BYTES
 from guardian.ingest.metrics import RESTARTS
 from guardian.kafka.admin import create_topics
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import admin, producer, running
 from guardian.kafka.settings import Settings
+from guardian.wire.dead_letters import MAX_BYTES
 from tests.bad_input.house import event, inhabited
 from tests.bad_input.roles import RunningRole, role
 from tests.brokers import settings_for
@@ -107,7 +107,7 @@ def test_values_of_10_mb_are_dead_letters_and_what_stands_between_them_counts(ka
                 assert headers["guardian-reason"].decode() == DecodeReason.TOO_LARGE
                 size = int(headers["guardian-truncated"])
                 whole = next(value for value in values if len(value) == size and value[:20] == letter.value[:20])
-                assert letter.value == whole[:MAX_DEAD_BYTES]
+                assert letter.value == whole[:MAX_BYTES]
             await house.send("telemetry", [event("good", version, outcome="crash")])
             await eventually(lambda: house.weight("good") == 0)
             assert sum(RESTARTS.labels(kind)._value.get() for kind in ("telemetry", "commands")) == before

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from guardian.core.inputs import Batch, Record
-from guardian.core.outputs import FlagChange, FlagState, Output
+from guardian.core.outputs import FlagChange, FlagFrozen, FlagState, Output
 from guardian.core.words import Phase, Reason
 from guardian.errors import InternalError
 
@@ -28,6 +28,7 @@ class CountedCapture:
     next_offset: int
     mark: bytes
     rollouts: list[CountedRollout]
+    failed: tuple[FlagFrozen, ...] = ()
 
 
 class CountingEngine:

@@ -70,7 +70,7 @@ def owned(port: MemoryPort, publisher: MemoryPublisher, inputs_id: str = "one") 
     from guardian.decide.checkpoint import recover
 
     saved = recover(0, port.saved(0))
-    return Owned(0, saved, CountingEngine.restore, port, publisher, inputs_id)  # type: ignore[arg-type]
+    return Owned(0, saved, CountingEngine.restore, port, publisher, ("inputs", inputs_id))  # type: ignore[arg-type]
 
 
 async def read_on(mine: Owned, port: MemoryPort) -> None:

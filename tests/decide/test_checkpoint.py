@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardian.core.inputs import Batch, Bucket, Cell, Source
+from guardian.core.outputs import FlagFrozen
 from guardian.core.words import FLAG_NAME_PATTERN
-from guardian.decide.checkpoint import Key, marks, read_key, recover, write_key
+from guardian.decide.checkpoint import SKIP, Key, marks, read_key, recover, write_key
 from guardian.decide.port import Delivered
 from guardian.errors import InternalError, TransportError
+from tests.decide.counting import CountedCapture
 from tests.decide.feeding import run
 from tests.decide.memory import MemoryPort, MemoryPublisher, owned, read_on
 
@@ -182,3 +184,45 @@ def test_the_place_to_go_on_is_the_greatest_mark_of_each_partition_whatever_else
     keys = [write_key(1, Key("", offset)) for offset in (7, 12, 9)]
     keys += [write_key(1, Key("mark", 40)), write_key(2, Key("a", 3)), b"1/mark/x", b"stranger", b"/mark/5"]
     assert marks(keys) == {1: 12}
+
+
+def test_an_input_that_a_person_has_taken_out_is_folded_as_nothing_and_its_note_outlives_every_checkpoint() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        for number in range(3):
+            port.append(batch(number))
+        note = write_key(0, Key(SKIP, 1))
+        port.records[note] = b"{}"
+        mine = owned(port, publisher)
+        await read_on(mine, port)
+        assert mine.engine.next_offset == 3
+        assert sum(mine.engine.counts.values()) == 2  # type: ignore[attr-defined]
+        task = mine.checkpoint_if_due(now=True)
+        assert task is not None
+        await task
+        assert note in port.records
+        assert recover(0, port.records).skipped == {1}
+
+    run(test)
+
+
+def test_a_state_that_cannot_be_written_down_asks_the_log_to_freeze_its_flag_once_and_writes_no_mark() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        port.append(batch(0))
+        mine = owned(port, publisher)
+        await read_on(mine, port)
+        failed = FlagFrozen("f", 0, 0, "1", "OverflowError: too large")
+        whole = mine.engine.capture
+        mine.engine.capture = lambda: CountedCapture(1, b"", [], (failed,))  # type: ignore[method-assign]
+        for _ in range(2):
+            assert mine.checkpoint_if_due(now=True) is None
+        assert publisher.outputs.count(failed) == 1
+        assert port.writes == []
+        mine.engine.capture = whole  # type: ignore[method-assign]
+        task = mine.checkpoint_if_due(now=True)
+        assert task is not None
+        await task
+        assert any("mark" in write for write in port.writes)
+
+    run(test)
