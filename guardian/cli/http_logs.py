@@ -100,4 +100,6 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
 
 
 def _changed_ms(document: dict[str, Any] | None) -> int:
-    return int((document or {}).get("metadata", {}).get("changed_ms", 0))
+    metadata = (document or {}).get("metadata")
+    found = metadata.get("changed_ms", 0) if isinstance(metadata, dict) else 0
+    return found if isinstance(found, int) else 0

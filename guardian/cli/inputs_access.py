@@ -151,6 +151,6 @@ def _as_json(value: Any) -> Any:
 def _note(value: bytes) -> dict[str, Any]:
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}

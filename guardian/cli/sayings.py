@@ -81,6 +81,20 @@ class Filter:
         return line.at_ms >= self.since_ms
 
 
+class _Metadata(msgspec.Struct):
+    """What a line shows of a flag document's metadata; a document that is not guardian's has none of it."""
+
+    candidate: str = "-"
+    weight_bp: int = 0
+    dual_run_bp: int = 0
+    killed: bool = False
+    phase: str = "-"
+    step: str = ""
+    reason: str = ""
+    version: int = 0
+    changed_ms: int = 0
+
+
 def read(topic: Topic, said: Said) -> Line | None:
     """Return one record as a line, None for one that is nobody's news.
 
@@ -105,7 +119,7 @@ def read(topic: Topic, said: Said) -> Line | None:
 def _document(said: Said) -> dict[str, Any]:
     try:
         found = json.loads(said.value or b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
     if not isinstance(found, dict):
         raise DecodeError(DecodeReason.WRONG_TYPE, "not a JSON object")
@@ -135,13 +149,13 @@ def _flag_line(said: Said) -> Line:
         text = "deleted: applications fall back to their code's defaults"
         return Line([said.key], 0, "", None, text, {"flag": said.key, "deleted": True})
     found = _document(said)
-    data = found.get("metadata", {})
-    dual_run_bp = int(data.get("dual_run_bp", 0))
-    weight = "killed" if data.get("killed") else serving_text(int(data.get("weight_bp", 0)), dual_run_bp)
-    where = f"{data.get('phase')} {data.get('step') or '-'}"
-    text = f"{data.get('candidate')} {weight}, {where}, {data.get('reason')}, version {data.get('version')}"
-    at_ms = int(data.get("changed_ms", 0))
-    return Line([said.key], at_ms, str(data.get("reason", "")), None, escape(text), {"flag": said.key, **found})
+    try:
+        data = msgspec.convert(found.get("metadata", {}), _Metadata)
+    except msgspec.ValidationError as error:
+        raise DecodeError(DecodeReason.WRONG_TYPE, f"flag document: {error}") from error
+    weight = "killed" if data.killed else serving_text(data.weight_bp, data.dual_run_bp)
+    text = f"{data.candidate} {weight}, {data.phase} {data.step or '-'}, {data.reason}, version {data.version}"
+    return Line([said.key], data.changed_ms, data.reason, None, escape(text), {"flag": said.key, **found})
 
 
 def _rollback_line(rollback: Rollback, document: dict[str, Any]) -> Line:

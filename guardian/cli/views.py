@@ -26,6 +26,7 @@ from guardian.core.text import (
     weight_text,
 )
 from guardian.core.words import Outcome, Phase
+from guardian.wire.cloudevents import MAX_TIME_MS
 
 _BAR_CELLS = 20
 _PHASE_COLOURS = {
@@ -50,10 +51,12 @@ def time_text(at_ms: int) -> str:
     """Return a moment as UTC to the second, `2026-11-21 13:04:05Z`; `-` for none.
 
     Args:
-        at_ms: Unix milliseconds, 0 for none.
+        at_ms: Unix milliseconds, 0 for none; a moment that no calendar has is shown as the number.
     """
     if at_ms <= 0:
         return "-"
+    if at_ms > MAX_TIME_MS:
+        return f"{at_ms}ms"
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 

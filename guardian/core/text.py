@@ -64,6 +64,8 @@ def weight_text(weight_bp: int) -> str:
     Args:
         weight_bp: basis points.
     """
+    if not _is_plain(weight_bp):
+        return f"{_large(weight_bp)} basis points"
     return f"{_decimal(weight_bp / 100, 2)}%"
 
 

@@ -23,7 +23,7 @@ MAX_COUNT: Final = 2**53
 MAX_FIGURE: Final = 1e60
 """Far beyond a sum of 2^53 squares of 10^15, the largest figure that passes ingest's door."""
 
-MAX_PARTITIONS: Final = 100_000
+MAX_PARTITIONS: Final = 16_384
 """Of all source topics together; each of them is looked at once a second."""
 
 _PREFIX = bytes([INPUT_FORMAT])

@@ -25,6 +25,7 @@ from guardian.core.text import (
     rate_text,
     ratio_text,
     value_text,
+    weight_text,
 )
 from guardian.core.words import Phase, Reason, Severity
 from tests.core.scenes import FLAG, TELEMETRY, Scene, above, bucket, parse, spec, step, trigger
@@ -270,6 +271,7 @@ def test_B1_every_number_has_a_text(number: float) -> None:
         text(number)
         for text in (bytes_text, count_text, duration_text, latency_text, number_text, rate_text, ratio_text)
     ]
+    texts.append(weight_text(number))  # type: ignore[arg-type]
     texts += [value_text(unit, number) for unit in Unit]
     assert all(0 < len(text) <= 32 for text in texts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -56,11 +57,13 @@ async def examine_log(settings: Settings) -> list[Finding]:
 async def _beats(settings: Settings) -> dict[int, float]:
     """The log time of each partition's last beat, in milliseconds."""
     flags = await read_newest(settings, "flags")
-    return {
-        number: msgspec.json.decode(record.value, type=_Beat).ts * 1_000
-        for (key, number), record in flags.items()
-        if key == BEAT_KEY.encode()
-    }
+    found: dict[int, float] = {}
+    for (key, number), record in flags.items():
+        if key == BEAT_KEY.encode():
+            # A beat that cannot be read is none: its partition is reported as silent.
+            with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                found[number] = msgspec.json.decode(record.value, type=_Beat).ts * 1_000
+    return found
 
 
 def decide_finding(beats_ms: dict[int, float], ends_ms: dict[int, int], partitions: int, now_ms: float) -> Finding:
