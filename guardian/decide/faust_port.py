@@ -79,8 +79,8 @@ class FaustPort:
             partitions=settings.partitions,
             extra_topic_configs=durable,
         )
-        # Faust lets the inputs flow first and seeks then. What its thread had fetched from the beginning of the log came
-        # in between, all the more where a core is busy. So the place is found before anything flows.
+        # Faust lets the inputs flow first and seeks then. What its thread had fetched from the log's beginning came in
+        # between, all the more where a core is busy. So the place is found before anything flows.
         self._table.on_recover(self._find_place)
         self._app.agent(topic, name="decide")(self._take)
 
