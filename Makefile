@@ -5,17 +5,23 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test test-fast test-kafka test-faults check bench bench-ingest bench-latency docs lock clean
+.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults check bench bench-ingest bench-latency docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
 
-test: test-fast test-kafka  ## everything: the fast suite, then the one on real Kafka
+test: needs-kafka test-fast test-kafka  ## everything: the fast suite, then the one on real Kafka
 
-test-fast: $(READY)  ## what needs no Java: core, spec, wire, embedded broker; three processes, most of them wait
+needs:  ## is there on this machine what the fast suite cannot fetch by itself?
+	@sh tests/needs.sh $(PYTHON)
+
+needs-kafka:  ## and what the suite on real Kafka needs
+	@sh tests/needs.sh $(PYTHON) kafka
+
+test-fast: needs $(READY)  ## what needs no Java: core, spec, wire, embedded broker; three processes, most of them wait
 	$(BIN)/python -m pytest -m "not kafka" -n 3 --dist loadfile $(ARGS)
 
-test-kafka: $(READY)  ## the suite on real Apache Kafka, fetched by Maven
+test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by Maven
 	$(BIN)/python -m pytest -m kafka $(ARGS)
 
 test-faults: $(READY)  ## every fault, three rounds each, on real Kafka: what was lost, doubled, and how long it took

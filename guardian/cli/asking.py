@@ -97,6 +97,9 @@ def show_answers(result: Answers, *, as_json: bool) -> None:
         notes().print(f"[bold]  fix:[/] {escape(fix)}", soft_wrap=True)
     if not result.decisions and not result.silent:
         answers().print(f"{given.command} sent ({given.id}); no rollout is there to answer")
+    if result.unshown:
+        names = ", ".join(result.unshown)
+        notes().print(f"[yellow]note:[/] the status does not show it yet: {escape(names)}; it follows", soft_wrap=True)
     if result.silent:
         names = ", ".join(result.silent)
         notes().print(f"[bold red]error:[/] {escape(given.command)} was sent, but no answer came for {escape(names)}")
@@ -142,4 +145,5 @@ def answers_document(result: Answers) -> dict[str, Any]:
         "waited": result.waited,
         "decisions": result.decisions,
         "silent": result.silent,
+        "unshown": result.unshown,
     }

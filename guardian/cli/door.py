@@ -51,12 +51,14 @@ class Answers:
         command: what was sent.
         decisions: one per flag that answered.
         silent: who should have answered and did not, in time: the flag, or partitions for a command for all.
+        unshown: flags that answered and whose status does not show it yet.
         waited: false for `--no-wait`.
     """
 
     command: Command
     decisions: list[Decision] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    unshown: list[str] = field(default_factory=list)
     waited: bool = True
 
     def code(self) -> Exit:

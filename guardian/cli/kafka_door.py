@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ from guardian.cli.reading import Newest, Present, reached, reaching, read_presen
 from guardian.cli.sending import Sent, send_lines
 from guardian.core.inputs import Command
 from guardian.core.words import ALL_FLAGS
+from guardian.errors import DecodeError
 from guardian.kafka.answers import Gathering
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import consumer, producer, require_topics
@@ -23,7 +24,7 @@ from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
 from guardian.wire.commands import encode_command
 from guardian.wire.dead_letters import read_letter
-from guardian.wire.outputs import decode_decision
+from guardian.wire.outputs import decode_decision, decode_status
 
 _POLL_MS: Final = 200
 _WATCH_MS: Final = 1_000
@@ -81,15 +82,15 @@ class KafkaDoor:
             await _send(settings, given)
             return Answers(given, waited=False)
         async with reached(consumer(settings), settings) as listener:
-            # Step 1: stand at the end of the decisions before the command is sent, or the answer could be missed.
+            # Step 1: stand at the end before the command is sent, or the answer could be missed.
             async with reaching(settings):
                 await _stand_at_end(listener, settings, given.flag)
             # Step 2: send, before anything else is looked up: it may be an emergency.
             await _send(settings, given)
             # Step 3: wait for everybody who must answer.
             gathering = Gathering(given, settings.partitions)
-            await _gather(listener, gathering, wait_s)
-        return Answers(given, gathering.decisions, gathering.silent)
+            await _gather(listener, settings.topic("rollouts"), gathering, wait_s)
+        return Answers(given, gathering.decisions, gathering.silent, gathering.unshown)
 
     async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends."""
@@ -168,10 +169,11 @@ async def _still_behind(reader: AIOKafkaConsumer, ends: dict[TopicPartition, int
 
 
 async def _stand_at_end(listener: AIOKafkaConsumer, settings: Settings, flag: str) -> None:
-    """Follow the decisions of this flag, or of all, from now on."""
+    """Follow the decisions and the statuses of this flag, or of all, from now on."""
     count = settings.partitions
     numbers = range(count) if flag == ALL_FLAGS else [partition_of(flag, count)]
-    partitions = [TopicPartition(settings.topic("decisions"), number) for number in numbers]
+    topics = [settings.topic("decisions"), settings.topic("rollouts")]
+    partitions = [TopicPartition(topic, number) for topic in topics for number in numbers]
     listener.assign(partitions)
     for partition, end in (await listener.end_offsets(partitions)).items():
         listener.seek(partition, end)
@@ -187,13 +189,15 @@ async def _send(settings: Settings, given: Command) -> None:
         )
 
 
-async def _gather(listener: AIOKafkaConsumer, gathering: Gathering, wait_s: float) -> None:
-    """Show decisions to the gathering until all who must answer have, or the time is over."""
+async def _gather(listener: AIOKafkaConsumer, rollouts: str, gathering: Gathering, wait_s: float) -> None:
+    """Show decisions and statuses to the gathering until all who must answer have, or the time is over."""
 
     async def read() -> None:
         while True:
             for record in _records(await listener.getmany(timeout_ms=_POLL_MS)):
-                if record.value is not None:
+                if record.value is not None and record.topic == rollouts:
+                    _take_status(gathering, record.value)
+                elif record.value is not None:
                     gathering.take(decode_decision(record.value))
 
     reading = asyncio.create_task(read())
@@ -206,3 +210,10 @@ async def _gather(listener: AIOKafkaConsumer, gathering: Gathering, wait_s: floa
         for task in (reading, waiting):
             task.cancel()
         await asyncio.gather(reading, waiting, return_exceptions=True)
+
+
+def _take_status(gathering: Gathering, value: bytes) -> None:
+    """Show a status; one of another version is left out, as it is where statuses are read."""
+    with suppress(DecodeError):
+        status = decode_status(value)
+        gathering.take_status(status.state.flag, status.turn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from guardian.kafka.free_ports import free_ports
 from guardian.kafka.settings import Settings
 
 USUAL_PORT: Final = int(Settings.model_fields["serve_port"].default)
@@ -17,12 +18,12 @@ def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
         host: the address to listen on.
         port: the one that is wanted; another is returned when it is taken. 0 for any.
     """
+    if not port:
+        return free_ports(1, host)[0]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
-            if port:
-                return free_port(host)
-            raise
-        return int(probe.getsockname()[1])
+            return free_port(host)
+        return port

@@ -100,7 +100,8 @@ class ServeDoor:
         sent = replace(given, id=body["command_id"])
         if not wait_ms:
             return Answers(sent, waited=False)
-        return Answers(sent, msgspec.convert(body["decisions"], list[Decision]), body["silent"])
+        decisions = msgspec.convert(body["decisions"], list[Decision])
+        return Answers(sent, decisions, body["silent"], body.get("unshown", []))
 
     async def follow(self, topic: Topic, *, past: bool, flag: str = "", since_ms: int = 0) -> Sayings:
         """Yield what is said, for ever; None once, where the past ends. The past is as long as serve remembers."""

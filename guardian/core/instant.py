@@ -14,8 +14,8 @@ from guardian.core.words import Outcome, Phase, Reason
 
 NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE, Reason.REASSERTED)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
-_MOVES: Final = (Reason.APPLIED, Reason.KILLED, Reason.FREED, Reason.TRIGGER_FIRED)
-"""Reasons of decisions that move a rollout although phase, step and weight stay."""
+_MOVES: Final = (Reason.APPLIED, Reason.TRIGGER_FIRED)
+"""Reasons of decisions that move a rollout although phase, step, weight and kill switch stay."""
 _MAX_WHO_CHARS: Final = 160
 
 
@@ -74,11 +74,12 @@ class Before(Struct, frozen=True):
     weight_bp: int
     step: str
     dual_run_bp: int | None
+    killed: bool
 
 
 def stand(state: RolloutState) -> Before:
     """Return where a rollout stands now, to be told from where it will stand."""
-    return Before(state.phase, state.weight_bp, state.step_name, state.dual_run_bp)
+    return Before(state.phase, state.weight_bp, state.step_name, state.dual_run_bp, state.killed)
 
 
 def located(evidence: Evidence, now: Instant) -> Evidence:

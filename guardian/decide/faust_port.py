@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import faust
@@ -78,6 +79,9 @@ class FaustPort:
             partitions=settings.partitions,
             extra_topic_configs=durable,
         )
+        # Faust lets the inputs flow first and seeks then. What its thread had fetched from the log's beginning came in
+        # between, all the more where a core is busy. So the place is found before anything flows.
+        self._table.on_recover(self._find_place)
         self._app.agent(topic, name="decide")(self._take)
 
     async def start(self) -> None:
@@ -156,6 +160,11 @@ class FaustPort:
         known = marks(cast(dict[bytes, bytes], self._table.data))
         consumer._read_offset.update(dict.fromkeys(ours))
         await consumer.seek_wait({place: known[place.partition] for place in ours if place.partition in known})
+
+    async def _find_place(self) -> None:
+        """Seek while the inputs do not flow yet; if it fails, Faust's own seek follows, and says so."""
+        with suppress(KafkaError, FaustError, TimeoutError, OSError):
+            await self.seek_to_marks()
 
     async def bounds(self, partition: int) -> Bounds:
         """Ask the broker what the partition holds now."""

@@ -254,9 +254,12 @@ class Stage:
 
     async def _last_checkpoints(self) -> None:
         """Write down where we stand, so that the next process has little to repeat; not at any price."""
-        tasks = [task for owned in self._owned.values() if (task := owned.checkpoint_if_due(now=True))]
+        tasks = [asyncio.create_task(owned.last_checkpoint()) for owned in self._owned.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=_LAST_CHECKPOINT_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _landed(self, partition: int, offset: int) -> None:
         if (owned := self._owned.get(partition)) is not None:

@@ -216,6 +216,13 @@ class Owned:
                 metrics.FROZEN.labels(self._label).inc()
                 log.critical("flag %s is frozen: its state cannot be written down: %s", each.flag, each.error)
 
+    async def last_checkpoint(self) -> None:
+        """Write down where the partition stands; a checkpoint under way, which stands further back, ends first."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        if (last := self.checkpoint_if_due(now=True)) is not None:
+            await last
+
     async def close(self) -> None:
         """Stop writing; what is under way may still land, which the keys allow for."""
         if self._writing is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -17,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from guardian.errors import SettingsError, TransportError
+from guardian.kafka.free_ports import free_ports
 
 VERSION: Final = "4.1.2"
 POM: Final = Path(__file__).with_name("apache.xml")
@@ -192,7 +192,7 @@ class ApacheKafka:
             self._kept.mkdir(parents=True, exist_ok=True)
         home = self._kept or Path(tempfile.mkdtemp(prefix="broker-", dir=self._directory))
         self._home = home
-        self._port, self._controller_port = _free_ports(2)
+        self._port, self._controller_port = free_ports(2)
         properties = home / "server.properties"
         data = (home / "data").absolute()
         filled_in = self._properties.format(port=self._port, controller_port=self._controller_port, data=data)
@@ -304,18 +304,6 @@ def _program(name: str) -> str:
         package = {"java": "a Java runtime, version 17 or later", "mvn": "Apache Maven"}.get(name, name)
         raise SettingsError(f"{name} is not installed: a real Kafka needs it", f"install {package}")
     return found
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [int(item.getsockname()[1]) for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
 
 
 async def _answers(port: int) -> bool:

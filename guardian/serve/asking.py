@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from guardian.core.inputs import Command
-from guardian.core.outputs import Decision
+from guardian.core.outputs import Decision, RolloutStatus
 from guardian.core.words import Reason
 from guardian.errors import DecodeError
 from guardian.kafka.answers import Gathering
@@ -38,11 +38,13 @@ class Answer:
         command: what was sent.
         decisions: one per flag that answered.
         silent: who should have answered in time and did not.
+        unshown: flags that answered and whose status does not show it yet.
     """
 
     command: Command
     decisions: list[Decision]
     silent: list[str]
+    unshown: list[str]
 
     @property
     def word(self) -> str:
@@ -64,6 +66,7 @@ class Answer:
             "flag": self.command.flag,
             "decisions": self.decisions,
             "silent": self.silent,
+            "unshown": self.unshown,
         }
         body.update(self._why(word))
         return json_reply(body, _STATUS[word])
@@ -120,6 +123,11 @@ class Desk:
         if (gathering := self._open.get(decision.command_id)) is not None:
             gathering.take(decision)
 
+    def on_status(self, status: RolloutStatus) -> None:
+        """Look whether somebody waits until this status is on the board."""
+        for gathering in self._open.values():
+            gathering.take_status(status.state.flag, status.turn)
+
     async def ask(self, command: Command, wait_ms: int) -> Answer:
         """Send a command and collect its answers.
 
@@ -142,7 +150,7 @@ class Desk:
             await gathering.wait(wait_ms / 1_000)
         finally:
             del self._open[command.id]
-        answer = Answer(command, gathering.decisions, gathering.silent)
+        answer = Answer(command, gathering.decisions, gathering.silent, gathering.unshown)
         metrics.COMMANDS.labels(command.command, answer.word).inc()
         return answer
 

@@ -34,9 +34,12 @@ class Board:
     Args:
         hub: is told of what is new, once the past has been read.
         on_decision: is told of every decision.
+        on_status: is told of every status that stands here from now on.
     """
 
-    def __init__(self, hub: Hub, on_decision: Callable[[Decision], None]) -> None:
+    def __init__(
+        self, hub: Hub, on_decision: Callable[[Decision], None], on_status: Callable[[RolloutStatus], None]
+    ) -> None:
         self.rollouts: dict[str, RolloutStatus] = {}
         self.states: dict[str, FlagState] = {}
         self.documents: dict[str, dict[str, Any]] = {}
@@ -48,6 +51,7 @@ class Board:
         """Whether the past has been read: before, what is here is not the whole."""
         self._hub = hub
         self._on_decision = on_decision
+        self._on_status = on_status
         self._takers: dict[str, Callable[[ConsumerRecord], None]] = {
             "rollouts": self._take_rollout,
             "flags": self._take_flag,
@@ -99,6 +103,7 @@ class Board:
         # A worker that was replaced may write once more: what is older than what is here changes nothing.
         if present is None or _age(status) >= _age(present):
             self.rollouts[status.state.flag] = status
+            self._on_status(status)
 
     def _take_flag(self, record: ConsumerRecord) -> None:
         if record.key == _BEAT:

@@ -68,6 +68,11 @@ _ANSWER: Final[dict[str, Any]] = {
         "flag": {"type": "string"},
         "decisions": {"type": "array", "items": ref(Decision)},
         "silent": {"type": "array", "items": {"type": "string"}, "description": "who did not answer in time"},
+        "unshown": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "flags that answered and whose status does not show it yet",
+        },
         "reason": {"type": "string", "description": "why not, when it is not ok"},
         "message": {"type": "string"},
         "fix": {"type": "string"},

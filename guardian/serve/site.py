@@ -89,7 +89,7 @@ def build_site(settings: Settings) -> Site:
     """Return the parts of serve, none of them running yet."""
     hub, writer = Hub(), Writer(settings)
     desk = Desk(settings, writer)
-    board = Board(hub, desk.on_decision)
+    board = Board(hub, desk.on_decision, desk.on_status)
     follower = Follower(settings, board)
     turns = asyncio.Semaphore(BODIES_AT_ONCE)
     room = Room(BODIES_HELD * settings.serve_body_bytes)

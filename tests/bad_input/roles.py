@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from guardian.kafka.free_ports import free_ports
 from guardian.kafka.settings import Settings
 from tests.cli.servers import GUARDIAN
 
@@ -65,9 +65,7 @@ def role(name: str, settings: Settings, folder: Path, exit_code: int = 0) -> Ite
         folder: for its log.
         exit_code: what it must end with.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    (port,) = free_ports(1)
     where = ["--bootstrap", settings.bootstrap, "--prefix", settings.prefix]
     log = folder / f"{name}.log"
     environment = {**os.environ, "GUARDIAN_METRICS_PORT": str(port), "GUARDIAN_SERVE_PORT": "0"}

@@ -87,3 +87,19 @@ def test_commands_one_after_the_other_are_not_two_actors_whatever_the_clocks_say
         for word in ("kill", "unkill", "pause", "resume"):
             done = server.guardian(word, "chained")
             assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_P9_who_has_been_answered_has_also_been_shown(server: Server, tmp_path: Path, kind: str) -> None:
+    flag = f"own-writes-{kind}"
+    apply(server, tmp_path, flag)
+
+    async def turns(number: int, word: str) -> tuple[int, int | None]:
+        answered = await door_of(server, kind).ask(given(number, word, flag), 30.0)
+        assert answered.unshown == []
+        # Another door, as in another process: it knows nothing of the answer.
+        return answered.decisions[0].turn, (await door_of(server, kind).seen(flag)).turn
+
+    for number, word in enumerate(["start", *["kill", "unkill", "pause", "resume"] * 3]):
+        answered, seen = asyncio.run(turns(number, word))
+        assert answered == seen, word

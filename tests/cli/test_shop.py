@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import queue
+from dataclasses import replace
 
 import pytest
+from openfeature import api
+from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
 from guardian.cli.shop.carts import Customers
 from guardian.cli.shop.classic import ClassicPricing
 from guardian.cli.shop.rates import standard_rates, toy_campaign
+from guardian.cli.shop.report import Report
 from guardian.cli.shop.rewritten import RewrittenPricing
+from guardian.cli.shop.service import Shop
+from guardian.sdk import Telemetry
+from tests.sdk.scenes import closed_port
 
 ENDS_S = 1_000.0
 
@@ -50,6 +58,27 @@ def test_after_the_campaign_the_rewrite_raises_for_the_carts_that_it_concerned_a
             agreed += 1
     assert failed > 50
     assert agreed > 50
+
+
+def test_a_shop_that_is_always_behind_notices_all_the_same_that_everybody_has_the_old_price_again() -> None:
+    flags = {"pricing": InMemoryFlag("on", {"on": True, "off": False})}
+    provider = InMemoryProvider(flags)
+    api.set_provider_and_wait(provider, "busy-shop")
+    words: queue.SimpleQueue[str] = queue.SimpleQueue()
+    said: list[Report] = []
+
+    def say(report: Report) -> None:
+        said.append(report)
+        if report.first_failure_s:
+            provider._flags = {"pricing": replace(flags["pricing"], default_variant="off")}
+        if report.flipped_s or len(said) == 40:
+            words.put("close")
+
+    words.put("campaign 1")
+    with Telemetry("shop", bootstrap=f"127.0.0.1:{closed_port()}") as telemetry:
+        # More requests than any machine can serve: it is never idle.
+        Shop(api.get_client("busy-shop"), telemetry, "pricing", 10**9, say).serve(words)
+    assert said[-1].flipped_s >= said[-1].first_failure_s > 0
 
 
 def test_the_same_seed_brings_the_same_customers_and_carts() -> None:

@@ -145,6 +145,22 @@ def test_the_answer_says_what_the_next_command_may_name_as_seen() -> None:
     assert scene.command("promote", seen_turn=first.turn).accepted
 
 
+@pytest.mark.parametrize("given", [["kill"], ["kill", "pause", "resume"], ["kill", "pause", "resume", "rollback"]])
+def test_P9_what_guardian_says_about_its_waiting_under_the_kill_switch_overtakes_nobody(given: list[str]) -> None:
+    scene = scene_of()
+    for word in given:
+        answered = scene.command(word)
+    scene.seconds(3, ok=5)
+    assert turn(scene) == answered.turn
+    assert scene.command("unkill", seen_turn=answered.turn).accepted
+
+
+def test_P9_killing_and_freeing_are_moves() -> None:
+    scene = scene_of()
+    turns = [turn(scene)] + [scene.command(word).turn for word in ("kill", "unkill", "kill")]
+    assert turns == sorted(set(turns))
+
+
 # Apply
 
 

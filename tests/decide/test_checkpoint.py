@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,27 @@ def test_outputs_then_rollouts_then_the_mark_then_what_is_superfluous() -> None:
             *sorted([f"delete 0/rollout/{zeros}2/a", f"delete 0/mark/{zeros}3"], reverse=True),
         ]
         assert recover(0, port.records).mark == (4, b"\x81\xabtelemetry/0\x04")
+
+    run(test)
+
+
+def test_the_last_checkpoint_is_written_although_another_one_is_under_way() -> None:
+    async def test() -> None:
+        port, publisher = MemoryPort(), MemoryPublisher()
+        mine = owned(port, publisher)
+        publisher.hold = True
+        port.append(batch(1))
+        await read_on(mine, port)
+        assert mine.checkpoint_if_due(now=True) is not None
+        publisher.hold = False
+        port.append(batch(2))
+        await read_on(mine, port)
+        last = asyncio.create_task(mine.last_checkpoint())
+        await asyncio.sleep(0)
+        assert port.writes == [], "outputs of the first are not acked yet"
+        publisher.ack_all()
+        await last
+        assert marks(port.records) == {0: 2}
 
     run(test)
 

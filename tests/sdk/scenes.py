@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from openfeature.client import OpenFeatureClient
 from guardian.core.events import BEAT_KEY
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import consumer, producer, running
+from guardian.kafka.free_ports import free_ports
 from guardian.kafka.settings import Settings
 from guardian.sdk import GuardianProvider, ProviderOptions
 from guardian.sdk.following import Timing
@@ -81,7 +81,4 @@ async def arrived(settings: Settings, count: int, topic: str = "telemetry", with
 
 def closed_port() -> int:
     """A port of this machine that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    return free_ports(1)[0]

@@ -15,7 +15,7 @@ from tests.serve.samples import AT_MS, alert, decision, raw, record, state, stat
 
 
 def board() -> Board:
-    return Board(Hub(), lambda _: None)
+    return Board(Hub(), lambda _: None, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_of_too_many_alerts_the_oldest_that_is_over_goes_first() -> None:
 def test_the_past_is_told_to_nobody_as_news_but_every_decision_to_the_desk() -> None:
     told: list[Decision] = []
     hub = Hub()
-    models = Board(hub, told.append)
+    models = Board(hub, told.append, lambda _: None)
     client = hub.join(Stream.DECISIONS)
     models.take("decisions", record(decision(text="old")))
     models.past_is_read()

@@ -25,6 +25,14 @@ def test_a_spec_is_applied_and_the_answer_is_the_decision(http: httpx.Client, fl
     assert decision["actor"] == {"name": "anonymous", "via": "http", "authenticated": False}
 
 
+def test_P9_what_was_answered_stands_on_the_board(http: httpx.Client, flag: str) -> None:
+    http.post("/v1/rollouts", content=spec(flag))
+    for verb in ["start", *["kill", "unkill", "pause", "resume"] * 3]:
+        answer = http.post(f"/v1/rollouts/{flag}/{verb}", json={}).json()
+        assert (answer["ok"], answer["unshown"]) == (True, []), answer
+        assert http.get(f"/v1/rollouts/{flag}").json()["turn"] == answer["decisions"][0]["turn"], verb
+
+
 def test_a_spec_may_be_json(house: Running, http: httpx.Client, flag: str) -> None:
     document = {"flag": flag, "steps": [{"name": "full", "weight": "100%", "bake": "1h"}]}
     assert http.post("/v1/rollouts", json=document).status_code == 200

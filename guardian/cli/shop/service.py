@@ -97,12 +97,13 @@ class Shop:
                 if word == "close":
                     return
                 self._obey(word)
+            # In every turn: a shop on a busy machine is always behind, and never idle.
+            self._watch_flip()
             now_s = time.monotonic()
             if now_s >= due_s:
                 self._serve_one(self._customers.next_cart())
                 due_s = max(due_s + self._pause_s, now_s - _LONGEST_DEBT_S)
             else:
-                self._watch_flip()
                 time.sleep(min(_IDLE_S, due_s - now_s))
             if now_s - self._spell.began_s >= _REPORT_S:
                 self._report()
