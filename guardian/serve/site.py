@@ -27,6 +27,9 @@ BODIES_AT_ONCE: Final = 4
 BODIES_HELD: Final = 16
 """So many of the largest bodies have room in memory at a time, being read or waiting for their turn."""
 
+CLIENT_BODIES_HELD: Final = 4
+"""Of them, those of one token or address."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -87,12 +90,14 @@ class Site:
 
 def build_site(settings: Settings) -> Site:
     """Return the parts of serve, none of them running yet."""
-    hub, writer = Hub(), Writer(settings)
+    hub = Hub(settings.serve_streams, settings.serve_client_streams)
+    writer = Writer(settings)
     desk = Desk(settings, writer)
     board = Board(hub, desk.on_decision)
     follower = Follower(settings, board)
     turns = asyncio.Semaphore(BODIES_AT_ONCE)
-    room = Room(BODIES_HELD * settings.serve_body_bytes)
+    body_bytes = settings.serve_body_bytes
+    room = Room(BODIES_HELD * body_bytes, CLIENT_BODIES_HELD * body_bytes, settings.serve_client_requests)
     letters = Letters(settings, hub)
     site = Site(settings, Access(settings), board, hub, desk, writer, follower, letters, turns, room)
     # Worked out when it is asked for, at whichever port: the silence grows while nothing happens.
