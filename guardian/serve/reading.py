@@ -7,6 +7,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
@@ -59,20 +60,26 @@ def _whole(site: Site) -> None:
 
 
 def _rollouts(routes: APIRouter, site: Site) -> None:
-    @routes.get("/rollouts", tags=["rollouts"], responses=says(200, listed("rollouts", RolloutStatus), "All."))
+    @routes.get("/rollouts", tags=["rollouts"], responses=says(200, _listed_rollouts(), "All."))
     async def list_rollouts() -> Response:
-        """The newest status of every rollout, by flag."""
+        """The newest status of every rollout, by flag; `reasons` say why it may not be what stands now."""
         _whole(site)
         found = site.board.rollouts
-        return json_reply({"rollouts": [found[flag] for flag in sorted(found)]})
+        return json_reply({"rollouts": [found[flag] for flag in sorted(found)], "reasons": site.not_ready()})
 
     @routes.get("/rollouts/{flag}", tags=["rollouts"], responses=says(200, ref(RolloutStatus), "Its status."))
     async def get_rollout(flag: Flag) -> Response:
-        """Where one rollout stands, why, and what is missing to move on."""
+        """Where one rollout stands, why, and what is missing to move on; `reasons` as in the list."""
         _whole(site)
         if (status := site.board.rollouts.get(flag)) is None:
             raise not_found(f"no rollout of {flag!r}", "apply its spec first: POST /v1/rollouts")
-        return json_reply(status)
+        return json_reply({**msgspec.to_builtins(status), "reasons": site.not_ready()})
+
+
+def _listed_rollouts() -> dict[str, Any]:
+    schema = listed("rollouts", RolloutStatus)
+    reasons = {"type": "array", "items": {"type": "string"}, "description": "as /readyz gives them"}
+    return {**schema, "properties": {**schema["properties"], "reasons": reasons}}
 
 
 def _flags(routes: APIRouter, site: Site) -> None:

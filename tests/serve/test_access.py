@@ -22,7 +22,7 @@ from guardian.serve.faults import Refused
 from tests.brokers import settings_for
 from tests.serve.running import Running, guardian, token_entry
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+OPEN = {"/livez", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 """What needs no token: it tells of the process, never of a rollout."""
 SECRETS = {role: f"secret-of-the-{role}" for role in Role}
 TOKENS = [token_entry(f"anna-{role}", role, secret) for role, secret in SECRETS.items()]
@@ -264,11 +264,31 @@ def test_a_name_that_serve_was_told_is_its_own() -> None:
     admit(Access(settings(serve_names="a.example, Guardian.Shop.example")), Right.READ, host="guardian.shop.example")
 
 
-PROXY_HEADERS = """
-forwarded via x-real-ip true-client-ip x-client-ip x-cluster-client-ip cf-connecting-ip cf-ray cf-visitor cdn-loop
-x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-server x-forwarded-anything
-x-original-host x-envoy-internal x-amzn-trace-id fastly-client-ip x-azure-clientip x-arr-ssl x-appengine-country
-""".split()
+PROXY_HEADERS = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "cf-connecting-ip",
+    "cf-ray",
+    "cf-visitor",
+    "cdn-loop",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-anything",
+    "x-original-host",
+    "x-envoy-internal",
+    "x-amzn-trace-id",
+    "fastly-client-ip",
+    "x-azure-clientip",
+    "x-arr-ssl",
+    "x-appengine-country",
+]
 
 
 @pytest.mark.parametrize("right", [Right.SEND, Right.OPERATE])
