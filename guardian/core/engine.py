@@ -411,7 +411,7 @@ class Engine:
         self._state.ticked_ms, self._state.fresh_ms = now.log_ms, now.fresh_ms
         if now.log_ms - self._state.beat_ms >= BEAT_EVERY_MS:
             self._state.beat_ms = now.log_ms
-            now.said.append(Beat(self.partition, now.log_ms))
+            now.said.append(Beat(self.partition, now.log_ms, now.lag_ms, now.stale))
         end_mishaps(self._state, now)
         for state in self._rollouts.values():
             if state.folded_offset < now.offset and not _is_idle(state):

@@ -291,10 +291,19 @@ class Rollback(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True):
-    """Guardian is alive: written by the owner of an input partition to the same partition of guardian.flags."""
+    """Guardian is alive: written by the owner of an input partition to the same partition of guardian.flags.
+
+    Args:
+        partition: the input partition.
+        at_ms: log time.
+        lag_ms: log time less watermark; -1 when guardian is blind.
+        blind: why the evidence is stale; empty when it is fresh.
+    """
 
     partition: int
     at_ms: int
+    lag_ms: int = 0
+    blind: str = ""
 
 
 class FlagFrozen(Struct, frozen=True):

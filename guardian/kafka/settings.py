@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import tomllib
@@ -116,6 +117,24 @@ class Settings(BaseModel):
     serve_host: str = Field("127.0.0.1", description="the address that serve listens on; 0.0.0.0 for every network")
     serve_port: int = Field(8620, ge=0, le=65_535, description="the port that serve listens on; 0 for any free one")
     serve_body_bytes: int = Field(4_194_304, ge=65_536, le=67_108_864, description="the largest body that serve takes")
+    serve_names: tuple[str, ...] = Field(
+        (), max_length=100, description="further host names that clients call serve by, comma separated"
+    )
+    serve_trusted_proxies: tuple[str, ...] = Field(
+        (),
+        max_length=100,
+        description="addresses or networks of reverse proxies; only their X-Forwarded-For is believed, comma separated",
+    )
+    serve_connections: int = Field(1_000, ge=100, le=100_000, description="connections that serve holds at a time")
+    serve_client_connections: int = Field(250, ge=10, le=100_000, description="of them, those of one address")
+    serve_streams: int = Field(200, ge=8, le=50_000, description="streams that serve feeds at a time")
+    serve_client_streams: int = Field(40, ge=1, le=50_000, description="of them, those of one token or address")
+    serve_client_requests: int = Field(
+        64, ge=1, le=10_000, description="requests of one token or address that wait for their turn, or are being read"
+    )
+    serve_body_rate: int = Field(
+        8_192, ge=1, le=1_048_576, description="bytes a second, averaged over 5 s, below which a body is given up"
+    )
     tokens: tuple[Token, ...] = Field((), max_length=1_000, repr=False, description="who may use serve: [[tokens]]")
     security_protocol: SecurityProtocol = Field(
         SecurityProtocol.PLAINTEXT,
@@ -145,6 +164,23 @@ class Settings(BaseModel):
         if (fault := _security_fault(self)) is not None:
             raise SettingsError(*fault)
         return self
+
+    @field_validator("serve_names", "serve_trusted_proxies", mode="before")
+    @classmethod
+    def _lists_of_the_environment_have_commas(cls, value: Any) -> Any:
+        """The environment gives text; guardian.toml gives a list, or text too."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("serve_trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """A host name could be moved to another machine."""
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is neither an address nor a network such as 10.0.0.0/24") from None
+        return proxies
 
     @field_validator("tokens", mode="before")
     @classmethod

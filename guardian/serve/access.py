@@ -1,17 +1,17 @@
-"""Who may do what: tokens with roles; without any token, only programs on this machine may write."""
+"""Rights of requests: tokens with roles; without any token, only programs on this machine may write."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hmac
-import ipaddress
 import logging
 import math
 import re
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +21,7 @@ from fastapi import Request
 from guardian.core.inputs import Actor
 from guardian.kafka.settings import Role, Settings, Token, digest_of
 from guardian.serve import metrics
+from guardian.serve.client_address import ClientAddresses, is_forwarded, is_loopback, parse_address
 from guardian.serve.faults import Refused
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 VIA: Final = "http"
 ANONYMOUS: Final = "anonymous"
 MAX_TOKEN_CHARS: Final = 512
-_FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+_EVENTS_PATH: Final = "/v1/events"
 _BROWSERS: Final = ("origin", "sec-fetch-site")
 _OLD_HTTP: Final = "1.0"
 STRANGERS_A_SECOND: Final = 10
@@ -54,6 +55,41 @@ RIGHTS: Final = {
 """An operator cannot send events: who may judge a rollout must not be able to make up its evidence."""
 
 
+@dataclass(frozen=True)
+class _Doubt:
+    """Why a request without a token is refused, and the way out."""
+
+    message: str
+    fix: str
+
+
+_WAY_OUT: Final = "guardian token new NAME --role ROLE prints the [[tokens]] entry to put into guardian.toml"
+_FOREIGN_HOST: Final = _Doubt(
+    "the Host header names another machine, and no tokens are configured",
+    "call serve by its address, or add the name to serve_names in guardian.toml, or configure tokens",
+)
+_PROXIED: Final = _Doubt("no tokens are configured, so serve takes no writes through a proxy", _WAY_OUT)
+_REMOTE: Final = _Doubt("no tokens are configured, so serve takes no writes from another machine", _WAY_OUT)
+_EXPOSED: Final = _Doubt(
+    "no tokens are configured, and serve listens on more than this machine, so it takes no writes",
+    _WAY_OUT + ", or set serve_host to 127.0.0.1",
+)
+_WEB_PAGE: Final = _Doubt("no tokens are configured, so serve takes no writes from a web page", _WAY_OUT)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request is from, as far as limits are concerned.
+
+    Args:
+        key: the token's name, or the client's address: what limits count by.
+        is_operator: whether the request has the right to give commands, and therefore goes first.
+    """
+
+    key: str
+    is_operator: bool
+
+
 class Access:
     """Decides on every request.
 
@@ -64,8 +100,11 @@ class Access:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens = settings.tokens
-        self._own_names = frozenset({settings.serve_host.lower(), socket.gethostname().lower()})
+        own_names = {settings.serve_host, socket.gethostname(), *settings.serve_names}
+        self._own_names = frozenset(name.lower() for name in own_names)
+        self.listens_locally = _is_local_name(settings.serve_host)
         self._strangers = _Sparing(clock)
+        self.addresses = ClientAddresses(settings.serve_trusted_proxies)
 
     @property
     def is_open(self) -> bool:
@@ -96,7 +135,7 @@ class Access:
             if (found := self._strangers.next()) is None:
                 return
             held_count = found
-        who = request.client.host if request.client else "unknown"
+        who = self.addresses.of_request(request.scope)
         # The path as it came, still percent-encoded: nothing in it can break a line of the log.
         path = request.scope.get("raw_path", b"").decode("ascii", "replace")[:_SHOWN_PATH_CHARS]
         more = f" (and {held_count:,} more refusals before)" if held_count else ""
@@ -110,15 +149,27 @@ class Access:
             return False
         return True
 
+    def caller(self, scope: Any) -> Caller:
+        """Return who a request is from. Nothing is refused here: this says in which lane it waits.
+
+        Args:
+            scope: of ASGI.
+        """
+        request = Request(scope)
+        address = self.addresses.of_request(scope)
+        if self.is_open:
+            is_command = scope["method"] == "POST" and scope["path"] != _EVENTS_PATH
+            return Caller(address, is_command and self._doubt(request, Right.OPERATE) is None)
+        try:
+            token = self._find(_credential(request, Right.READ))
+        except Refused:
+            return Caller(address, is_operator=False)
+        return Caller(f"token {token.name}", Right.OPERATE in RIGHTS[token.role])
+
     def _admit(self, request: Request, right: Right) -> Actor:
         if self.is_open:
-            if stranger := self._stranger(request, right):
-                raise Refused(
-                    HTTPStatus.FORBIDDEN,
-                    "forbidden",
-                    f"no tokens are configured, so nobody {'reads' if right is Right.READ else 'writes'} {stranger}",
-                    "guardian token new, and [[tokens]] in guardian.toml: name, sha256, role",
-                )
+            if (doubt := self._doubt(request, right)) is not None:
+                raise Refused(HTTPStatus.FORBIDDEN, "forbidden", doubt.message, doubt.fix)
             return Actor(ANONYMOUS, VIA, authenticated=False)
         token = self._find(_credential(request, right))
         if right not in RIGHTS[token.role]:
@@ -130,35 +181,31 @@ class Access:
             )
         return Actor(token.name, VIA, authenticated=True)
 
-    def _stranger(self, request: Request, right: Right) -> str:
-        """From where a request comes that has no right to come from there; empty when all is well.
+    def _doubt(self, request: Request, right: Right) -> _Doubt | None:
+        """Why a request without a token is not carried out; None when it is.
 
-        A proxy on this machine makes everybody look local: its headers give it away, or the HTTP of old that nginx
-        speaks. A browser on this machine may be driven by a strange page: it says so itself when that page writes, and
-        when the page has moved its own name onto this machine, by the name that it asks for.
+        A web page that has moved its own name to this address (DNS rebinding) still sends that name as Host, whatever
+        other headers it adds. A reverse proxy on this machine makes every client look local: it shows by the headers
+        that it adds, by the Host that it passes on, or by HTTP/1.0, which nginx speaks unless told otherwise.
         """
-        is_local = request.client is not None and _is_loopback(request.client.host)
-        is_forwarded = any(name in request.headers for name in _FORWARDED)
-        if is_local and not is_forwarded and not self._is_own_name(request.headers.get("host", "")):
-            return "under the name of another machine"
+        if not self._is_own_name(request.headers.get("host", "")):
+            return _FOREIGN_HOST
         if right is Right.READ:
-            return ""
-        if not is_local:
-            return "from another machine"
-        if is_forwarded or request.scope.get("http_version") == _OLD_HTTP:
-            return "through a proxy"
-        return "from a web page" if any(name in request.headers for name in _BROWSERS) else ""
+            return None
+        peer = request.client.host if request.client else ""
+        is_old = request.scope.get("http_version") == _OLD_HTTP
+        if is_old or is_forwarded(request.headers.keys()) or self.addresses.is_proxy(peer):
+            return _PROXIED
+        if not is_loopback(peer) or not self.listens_locally:
+            return _EXPOSED if is_loopback(peer) else _REMOTE
+        return _WEB_PAGE if any(name in request.headers for name in _BROWSERS) else None
 
     def _is_own_name(self, host: str) -> bool:
         """Whether a Host header is an address or a name that nobody can register: one without a dot, or our own."""
         name = host.lower().rpartition(":")[0] if re.search(r":\d*$", host) else host.lower()
         if "." not in name or name.endswith(".localhost") or name in self._own_names:
             return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
+        return parse_address(name.strip("[]")) is not None
 
     def _find(self, credential: str) -> Token:
         """The token, compared in constant time; all are looked at, so that time tells nothing of which."""
@@ -221,10 +268,12 @@ def _unauthorized(message: str, fix: str) -> Refused:
     return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", message, fix, headers={"WWW-Authenticate": challenge})
 
 
-def _is_loopback(host: str) -> bool:
+def _is_local_name(host: str) -> bool:
+    """Whether a name or address to listen on is reached from this machine alone."""
+    if parse_address(host) is not None:
+        return is_loopback(host)
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return all(is_loopback(str(address[0])) for *_, address in found)

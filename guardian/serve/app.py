@@ -20,6 +20,7 @@ from guardian.serve.health import health_routes
 from guardian.serve.ordering import ordering_routes
 from guardian.serve.page import POLICY, status_page
 from guardian.serve.reading import STREAMS, reading_routes
+from guardian.serve.request_queue import Admission, RequestQueue
 from guardian.serve.site import Site
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -55,7 +56,7 @@ def build_app(site: Site) -> ASGIApp:
     _pages(app, site)
     describe(app)
     # Around everything, also around what answers when a route dies.
-    return Frame(app)
+    return Frame(Admission(app, site.access, RequestQueue(site.settings.serve_client_requests)))
 
 
 def _pages(app: FastAPI, site: Site) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +30,28 @@ KEPT_ALERTS: Final = 5_000
 _BEAT: Final = BEAT_KEY.encode()
 
 
+class _Beat(msgspec.Struct):
+    """As much of a beat as says whether guardian sees; older versions of decide do not say it."""
+
+    blind: str = ""
+
+
+_beats: Final = msgspec.json.Decoder(_Beat)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Whether the owner of a partition sees the evidence.
+
+    Args:
+        blind: why it does not, by its last beat; empty when it does.
+        seen_s: the steady clock's time of the last beat that saw it; None for never.
+    """
+
+    blind: str
+    seen_s: float | None
+
+
 class Board:
     """What guardian has said, in memory, bounded.
 
@@ -35,10 +59,15 @@ class Board:
         hub: is told of what is new, once the past has been read.
         on_decision: is told of every decision.
         on_status: is told of every status that stands here from now on.
+        clock: seconds that only grow.
     """
 
     def __init__(
-        self, hub: Hub, on_decision: Callable[[Decision], None], on_status: Callable[[RolloutStatus], None]
+        self,
+        hub: Hub,
+        on_decision: Callable[[Decision], None],
+        on_status: Callable[[RolloutStatus], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rollouts: dict[str, RolloutStatus] = {}
         self.states: dict[str, FlagState] = {}
@@ -47,8 +76,10 @@ class Board:
         self.rollbacks: deque[Rollback] = deque(maxlen=KEPT_ROLLBACKS)
         self.alerts: dict[str, Alert] = {}
         self.beats: dict[int, float] = {}
+        self.sights: dict[int, Sight] = {}
         self.live = False
         """Whether the past has been read: before, what is here is not the whole."""
+        self._clock = clock
         self._hub = hub
         self._on_decision = on_decision
         self._on_status = on_status
@@ -91,8 +122,17 @@ class Board:
 
     def beat_ages_s(self, partitions: int) -> dict[int, float | None]:
         """Return how long ago each partition gave a sign of life, in seconds; None for never."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         return {number: now_s - self.beats[number] if number in self.beats else None for number in range(partitions)}
+
+    def blind_for_s(self) -> dict[int, tuple[str, float]]:
+        """Return of each partition that is blind by its last beat why, and for how long: infinite for always."""
+        now_s = self._clock()
+        return {
+            number: (sight.blind, math.inf if sight.seen_s is None else now_s - sight.seen_s)
+            for number, sight in sorted(self.sights.items())
+            if sight.blind
+        }
 
     def _take_rollout(self, record: ConsumerRecord) -> None:
         if record.value is None:
@@ -126,9 +166,13 @@ class Board:
         """Note when it came. One from before we read is as old as the writer's clock says, a later one is new."""
         if record.value is None:
             return
-        now_s = time.monotonic()
+        now_s = self._clock()
         age_s = 0.0 if self.live else max(0.0, time.time() - record.timestamp / 1_000)
         self.beats[record.partition] = now_s - age_s
+        blind = _decode_beat(record.value).blind
+        known = self.sights.get(record.partition)
+        seen_s = (known.seen_s if known else None) if blind else now_s - age_s
+        self.sights[record.partition] = Sight(blind, seen_s)
 
     def _take_decision(self, record: ConsumerRecord) -> None:
         if record.value is None:
@@ -169,6 +213,13 @@ def _age(status: RolloutStatus) -> tuple[int, int, int]:
 
 def _text(key: bytes | None) -> str:
     return (key or b"").decode("utf-8", "replace")
+
+
+def _decode_beat(value: bytes) -> _Beat:
+    try:
+        return _beats.decode(value)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(DecodeReason.MALFORMED_JSON, f"beat: {error}") from error
 
 
 def _json(value: bytes) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Whether the process is alive, whether it tells the truth, and its figures for Prometheus."""
+"""Liveness of the process, readiness of guardian as a whole or of serve alone, and the figures for Prometheus."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
@@ -27,23 +27,30 @@ _READY: Responses = {
     ),
 }
 
+Part = Annotated[
+    str, Query(pattern="^(serve)?$", description="`serve`: whether serve itself answers and takes commands.")
+]
+
 
 def health_routes(site: Site) -> APIRouter:
     """Return the routes that need no token: they tell of the process, not of the rollouts."""
     routes = APIRouter(tags=["health"])
 
+    @routes.get("/livez")
     @routes.get("/healthz")
     async def alive() -> Response:
-        """The process is alive; whether it is of use is what /readyz says."""
+        """The process is alive: for what restarts it. Whether it is of use is what /readyz says."""
         return json_reply({"alive": True})
 
     @routes.get("/readyz", responses=_READY)
-    async def ready(request: Request) -> Response:
-        """Kafka answers, the read models are caught up, and decide gives signs of life for every partition.
+    async def ready(request: Request, part: Part = "") -> Response:
+        """Kafka answers, the read models are caught up, decide gives signs of life for every partition, and sees.
 
+        Guardian that has been blind for more than 30 seconds, because ingest is dead or stopped, is not ready.
+        With `part=serve` only serve itself counts: for a load balancer, as commands must go through then too.
         The reasons name addresses and topics: they are for who may read.
         """
-        reasons = site.not_ready()
+        reasons = site.serve_problems() if part else site.not_ready()
         if reasons and not site.access.allows(request, Right.READ):
             reasons = ["a token that may read is told why"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK

@@ -13,13 +13,14 @@ import uvicorn
 
 from guardian.errors import SettingsError
 from guardian.kafka.settings import Settings
+from guardian.serve import metrics
 from guardian.serve.app import build_app
-from guardian.serve.patience import Impatient
+from guardian.serve.connection_limits import ConnectionLimits, PacedListener, allow_files
+from guardian.serve.patience import limited_by
 from guardian.serve.site import Site, build_site
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS: Final = 1_000
 END_WITHIN_S: Final = 5
 """How long requests under way may take once the end was asked for."""
 IDLE_S: Final = 15
@@ -41,6 +42,8 @@ async def run_serve(settings: Settings, *, stop: asyncio.Event, listening: Calla
         SettingsError: the address cannot be listened on.
         InternalError: a fault of guardian's own.
     """
+    logging.getLogger("uvicorn.error").addFilter(_FLOOD_FILTER)
+    allow_files(settings.serve_connections)
     door = _open_door(settings)
     address = _address(door)
     site = build_site(settings)
@@ -76,6 +79,22 @@ async def _end(site: Site, server: uvicorn.Server, serving: asyncio.Task[None], 
         task.cancel()
 
 
+class _FloodFilter(logging.Filter):
+    """Counts what uvicorn would log for every odd request: strangers must not fill the log."""
+
+    _MESSAGES: Final = ("Invalid HTTP request received.", "Unsupported upgrade request.", "No supported WebSocket")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is logged."""
+        if not str(record.msg).startswith(self._MESSAGES):
+            return True
+        metrics.MALFORMED.inc()
+        return False
+
+
+_FLOOD_FILTER: Final = _FloodFilter()
+
+
 class _Server(uvicorn.Server):
     """Uvicorn without its signals: the process belongs to `guardian run`, which has its own."""
 
@@ -85,9 +104,12 @@ class _Server(uvicorn.Server):
 
 
 def _config(site: Site) -> uvicorn.Config:
+    settings = site.settings
+    addresses = site.access.addresses
+    limits = ConnectionLimits(settings.serve_connections, settings.serve_client_connections, addresses)
     return uvicorn.Config(
         build_app(site),
-        http=Impatient,
+        http=limited_by(limits),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -95,7 +117,9 @@ def _config(site: Site) -> uvicorn.Config:
         server_header=False,
         # Who is on this machine decides who may write; a header must not be able to say so.
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        # ConnectionLimits bounds connections: uvicorn would refuse whoever comes last.
+        limit_concurrency=None,
+        backlog=_BACKLOG,
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=END_WITHIN_S,
     )
@@ -109,7 +133,7 @@ def _open_door(settings: Settings) -> socket.socket:
             settings.serve_host, settings.serve_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         # The protocol is said in full: asyncio switches off Nagle's waiting, 40 ms an answer, only where it is.
-        door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        door = PacedListener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             # Connections inherit both: a peer that is gone, or takes nothing, is forgotten by the kernel.
@@ -136,10 +160,12 @@ def _address(door: socket.socket) -> str:
 
 def _say_who_may_write(site: Site, address: str) -> None:
     if site.access.is_open:
+        writers = "only programs on this machine may write" if site.access.listens_locally else "nobody may write"
         log.warning(
-            "serve listens on %s; no tokens are configured: everybody who reaches it may read, only programs on this"
-            " machine may write; [[tokens]] in guardian.toml changes that",
+            "serve listens on %s; no tokens are configured: everybody who reaches it may read, %s;"
+            " [[tokens]] in guardian.toml changes that",
             address,
+            writers,
         )
     else:
         log.info("serve listens on %s; %d tokens may use it", address, len(site.settings.tokens))

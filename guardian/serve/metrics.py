@@ -27,11 +27,19 @@ BEHIND: Final = Gauge("guardian_serve_lag_records", "Records not yet in the read
 BEAT_AGE: Final = Gauge("guardian_serve_beat_age_seconds", "Age of the oldest partition's sign of life of decide")
 CLIENTS: Final = Gauge("guardian_serve_stream_clients", "Clients that follow a stream", ["stream"])
 SKIPPED_LETTERS: Final = Counter("guardian_serve_skipped_dead_letters", "Dead letters not shown in a flood")
+SHED: Final = Counter(
+    "guardian_serve_shed",
+    "Given up because places were few or the peer was slow: connections, requests, bodies, streams",
+    ["what"],
+)
+MALFORMED: Final = Counter("guardian_serve_malformed_requests", "Requests that are no HTTP")
 DROPPED: Final = Counter("guardian_serve_dropped_stream_clients", "Clients that were too slow", ["stream"])
 
 # From nothing to one is no growth to Prometheus: the first of anything shows only where a zero stood.
 for _reason in ("unauthorized", "forbidden"):
     REFUSED.labels(_reason)
+for _what in ("connection", "request", "body", "stream"):
+    SHED.labels(_what)
 for _bad in DecodeReason:
     BAD_EVENTS.labels(_bad.value)
 for _topic in ("telemetry", "migrations"):

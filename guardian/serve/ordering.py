@@ -22,6 +22,7 @@ from guardian.serve.bodies import Order, media_type, read_body, read_struct
 from guardian.serve.contract import ERRORS, Flag, Responses, fault, ref, says
 from guardian.serve.faults import Refused
 from guardian.serve.replies import JSON, json_reply
+from guardian.serve.request_queue import caller_of
 from guardian.serve.site import Site
 from guardian.serve.taking import split_events, take_events
 from guardian.spec.advice import advice
@@ -156,7 +157,9 @@ def _specs(routes: APIRouter, site: Site) -> None:
         seen: Seen = _SEEN,
     ) -> Response:
         """Check a spec and make it the rollout's declaration, in mid-rollout too."""
-        spec, document = await _read_spec(site, await read_body(request, MAX_COMMAND_BYTES))
+        spec, document = await _read_spec(
+            site, await read_body(request, MAX_COMMAND_BYTES, site.settings.serve_body_rate)
+        )
         if dry_run:
             return json_reply(_preview(site, spec, document))
         fields = {"reason": reason, "spec": document, "seen_revision": seen.seen_revision, "seen_turn": seen.seen_turn}
@@ -205,7 +208,9 @@ def _verb(routes: APIRouter, site: Site, verb: str) -> None:
     extra = {"requestBody": {"content": {JSON: {"schema": ref(Order)}}}}
 
     async def order(request: Request, actor: Actor, flag: str) -> Response:
-        return (await _ask(site, verb, flag, actor, await read_body(request, ORDER_BYTES))).reply()
+        return (
+            await _ask(site, verb, flag, actor, await read_body(request, ORDER_BYTES, site.settings.serve_body_rate))
+        ).reply()
 
     async def one(request: Request, flag: Flag, actor: Actor = operator) -> Response:
         return await order(request, actor, flag)
@@ -262,8 +267,9 @@ def _events(routes: APIRouter, site: Site) -> None:
         An object, an array, or JSON Lines. A request that a flag served, with its time in Unix seconds:
         `{"ts": 1763700000.5, "flag": "new-pricing", "variant": "on", "outcome": "ok", "latency_ms": 12.7}`
         """
-        with site.room.place() as take:
-            body = await read_body(request, site.settings.serve_body_bytes, take)
+        with site.room.place(caller_of(request.scope)) as place:
+            settings = site.settings
+            body = await read_body(request, settings.serve_body_bytes, settings.serve_body_rate, site.room, place)
             async with site.turns:
                 events = split_events(body, media_type(request))
                 found = await take_events(events, site.settings, site.writer, site.board)

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from guardian.core.outputs import Alert, Decision, Rollback, RolloutStatus
@@ -15,6 +16,7 @@ from guardian.serve.access import Right
 from guardian.serve.contract import ERRORS, Flag, listed, ref, says
 from guardian.serve.faults import Refused, not_found
 from guardian.serve.replies import json_reply
+from guardian.serve.request_queue import caller_of
 from guardian.serve.site import Site
 from guardian.serve.streams import EventStream, Stream
 from guardian.wire.dead_letters import Letter
@@ -58,20 +60,26 @@ def _whole(site: Site) -> None:
 
 
 def _rollouts(routes: APIRouter, site: Site) -> None:
-    @routes.get("/rollouts", tags=["rollouts"], responses=says(200, listed("rollouts", RolloutStatus), "All."))
+    @routes.get("/rollouts", tags=["rollouts"], responses=says(200, _listed_rollouts(), "All."))
     async def list_rollouts() -> Response:
-        """The newest status of every rollout, by flag."""
+        """The newest status of every rollout, by flag; `reasons` say why it may not be what stands now."""
         _whole(site)
         found = site.board.rollouts
-        return json_reply({"rollouts": [found[flag] for flag in sorted(found)]})
+        return json_reply({"rollouts": [found[flag] for flag in sorted(found)], "reasons": site.not_ready()})
 
     @routes.get("/rollouts/{flag}", tags=["rollouts"], responses=says(200, ref(RolloutStatus), "Its status."))
     async def get_rollout(flag: Flag) -> Response:
-        """Where one rollout stands, why, and what is missing to move on."""
+        """Where one rollout stands, why, and what is missing to move on; `reasons` as in the list."""
         _whole(site)
         if (status := site.board.rollouts.get(flag)) is None:
             raise not_found(f"no rollout of {flag!r}", "apply its spec first: POST /v1/rollouts")
-        return json_reply(status)
+        return json_reply({**msgspec.to_builtins(status), "reasons": site.not_ready()})
+
+
+def _listed_rollouts() -> dict[str, Any]:
+    schema = listed("rollouts", RolloutStatus)
+    reasons = {"type": "array", "items": {"type": "string"}, "description": "as /readyz gives them"}
+    return {**schema, "properties": {**schema["properties"], "reasons": reasons}}
 
 
 def _flags(routes: APIRouter, site: Site) -> None:
@@ -133,8 +141,9 @@ def _streams(routes: APIRouter, site: Site) -> None:
         200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     }
 
-    def follow(stream: Stream, last_id: str, state: Callable[[], list[Any]] = list) -> Response:
-        return EventStream(site.hub, stream, site.hub.join(stream, last_id, state))
+    def follow(request: Request, stream: Stream, last_id: str, state: Callable[[], list[Any]] = list) -> Response:
+        caller = caller_of(request.scope)
+        return EventStream(site.hub, stream, site.hub.join(stream, last_id, state, caller))
 
     def flags() -> list[Any]:
         return [{"flag": flag, "document": document} for flag, document in site.board.documents.items()]
@@ -143,28 +152,28 @@ def _streams(routes: APIRouter, site: Site) -> None:
         return [alert for alert in site.board.alerts.values() if alert.active]
 
     @routes.get("/stream/flags", tags=["streams"], responses=answer, response_class=Response)
-    async def stream_flags(last_event_id: LastId = "") -> Response:
+    async def stream_flags(request: Request, last_event_id: LastId = "") -> Response:
         """Every flag's document as it stands, then each change as it comes."""
         _whole(site)
-        return follow(Stream.FLAGS, last_event_id, flags)
+        return follow(request, Stream.FLAGS, last_event_id, flags)
 
     @routes.get("/stream/alerts", tags=["streams"], responses=answer, response_class=Response)
-    async def stream_alerts(last_event_id: LastId = "") -> Response:
+    async def stream_alerts(request: Request, last_event_id: LastId = "") -> Response:
         """The active alerts, then each that is raised or resolved."""
         _whole(site)
-        return follow(Stream.ALERTS, last_event_id, alerts)
+        return follow(request, Stream.ALERTS, last_event_id, alerts)
 
     @routes.get("/stream/decisions", tags=["streams"], responses=answer, response_class=Response)
-    async def stream_decisions(last_event_id: LastId = "") -> Response:
+    async def stream_decisions(request: Request, last_event_id: LastId = "") -> Response:
         """Each decision from now on."""
-        return follow(Stream.DECISIONS, last_event_id)
+        return follow(request, Stream.DECISIONS, last_event_id)
 
     @routes.get("/stream/rollbacks", tags=["streams"], responses=answer, response_class=Response)
-    async def stream_rollbacks(last_event_id: LastId = "") -> Response:
+    async def stream_rollbacks(request: Request, last_event_id: LastId = "") -> Response:
         """Each protective action from now on."""
-        return follow(Stream.ROLLBACKS, last_event_id)
+        return follow(request, Stream.ROLLBACKS, last_event_id)
 
     @routes.get("/stream/dead-letters", tags=["streams"], responses=answer, response_class=Response)
-    async def stream_dead_letters(last_event_id: LastId = "") -> Response:
+    async def stream_dead_letters(request: Request, last_event_id: LastId = "") -> Response:
         """Each message that cannot be read, from now on; never its value."""
-        return follow(Stream.DEAD_LETTERS, last_event_id)
+        return follow(request, Stream.DEAD_LETTERS, last_event_id)

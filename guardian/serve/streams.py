@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from guardian.serve import metrics
+from guardian.serve.access import Caller
 from guardian.serve.faults import Refused
 from guardian.serve.replies import json_bytes
 
@@ -25,13 +27,21 @@ KEPT_EVENTS: Final = 1_000
 """Of each stream, for clients that come back with Last-Event-ID."""
 QUEUE_EVENTS: Final = 1_000
 """What may wait for one client; one more and it is dropped."""
-MAX_CLIENTS: Final = 200
+RESERVED: Final = 8
+"""One eighth of the places is for streams of alerts and for operators, another eighth for operators alone."""
+SNAPSHOT_BYTES: Final = 65_536
+"""Written at a time of what stands: ten thousand writes for each of a crowd would hold everybody up."""
 KEEP_ALIVE_S: Final = 15.0
 SEND_S: Final = 30.0
 """A client that takes nothing for so long is dropped."""
 LAST_S: Final = 1.0
 """So long a client that is dropped may take to hear why."""
-RETRY_MS: Final = 2_000
+RETRY_MS: Final = 1_000
+RETRY_SPREAD_MS: Final = 4_000
+"""A client that was cut off comes back after RETRY_MS and a random part of this: all at once would be a storm."""
+
+
+_NOBODY: Final = Caller("", is_operator=False)
 
 
 class Stream(StrEnum):
@@ -51,6 +61,7 @@ class End(StrEnum):
     SLOW = f"too slow: {QUEUE_EVENTS} events were waiting"
     STALLED = f"it took nothing for {SEND_S:.0f} s"
     CLOSED = "guardian ends"
+    SPARED = "its place was needed for a client with fewer streams"
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,11 @@ class Client:
 
     Args:
         first: what it gets before anything new.
+        key: whose stream it is: what limits count by.
     """
 
-    def __init__(self, first: list[bytes]) -> None:
+    def __init__(self, first: list[bytes], key: str = "") -> None:
+        self.key = key
         self.end: End | None = None
         self._waiting: deque[bytes] = deque(first)
         self._room = len(first) + QUEUE_EVENTS
@@ -129,9 +142,18 @@ class Client:
 
 
 class Hub:
-    """All streams and their clients."""
+    """All streams and their clients.
 
-    def __init__(self) -> None:
+    Args:
+        at_most: streams at a time.
+        of_one_client: streams of one token or address.
+    """
+
+    def __init__(self, at_most: int = 200, of_one_client: int = 40) -> None:
+        self._at_most, self._of_one_client = at_most, of_one_client
+        # Whose streams they are, the oldest first.
+        self._by_key: dict[str, dict[Client, Stream]] = {}
+        self._count = 0
         # An id is good for this process only: another one has other numbers.
         self._run = uuid.uuid4().hex[:12]
         self._kept: dict[Stream, deque[Event]] = {stream: deque(maxlen=KEPT_EVENTS) for stream in Stream}
@@ -161,27 +183,63 @@ class Hub:
         """Note that what stands has changed although there is no event to tell."""
         self._stands.pop(stream, None)
 
-    def join(self, stream: Stream, last_id: str = "", state: Callable[[], list[Any]] = list) -> Client:
+    def join(
+        self,
+        stream: Stream,
+        last_id: str = "",
+        state: Callable[[], list[Any]] = list,
+        caller: Caller = _NOBODY,
+    ) -> Client:
         """Return a new client.
 
         Args:
             stream: what it follows.
             last_id: the id of the last event that it saw, empty for none.
             state: says what stands now, for a client that cannot be told what it missed; nothing unless said.
+            caller: whose stream it is.
 
         Raises:
             Refused: there are too many clients.
         """
-        if self._closed or sum(map(len, self._clients.values())) >= MAX_CLIENTS:
-            message = str(End.CLOSED) if self._closed else f"{MAX_CLIENTS} clients follow streams already"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_room", message, "try again later")
-        client = Client([b"retry: %d\n\n" % RETRY_MS, *self._first(stream, last_id, state)])
+        if self._closed:
+            raise _no_room(str(End.CLOSED))
+        if len(self._by_key.get(caller.key, ())) >= self._of_one_client:
+            raise _no_room(f"{self._of_one_client} streams of this client are open already", "close one of them")
+        if self._count >= self._places(stream, caller) and not self._spare(caller.key):
+            raise _no_room(f"{self._count} clients follow streams already")
+        retry_ms = RETRY_MS + random.randrange(RETRY_SPREAD_MS)  # noqa: S311  # no secret: it spreads who comes back
+        client = Client([b"retry: %d\n\n" % retry_ms, *self._first(stream, last_id, state)], caller.key)
+        self._by_key.setdefault(caller.key, {})[client] = stream
+        self._count += 1
         self._clients[stream].add(client)
         metrics.CLIENTS.labels(stream).set(len(self._clients[stream]))
         return client
 
+    def _places(self, stream: Stream, caller: Caller) -> int:
+        """How many streams may be open before one more is too many."""
+        reserve = max(1, self._at_most // RESERVED)
+        if caller.is_operator:
+            return self._at_most
+        return self._at_most - (reserve if stream is Stream.ALERTS else 2 * reserve)
+
+    def _spare(self, key: str) -> bool:
+        """End the oldest stream of the client that has most, if that leaves it no fewer than this one gets."""
+        heaviest = max(self._by_key.values(), key=len)
+        if len(heaviest) < len(self._by_key.get(key, ())) + 2:
+            return False
+        client, stream = next(iter(heaviest.items()))
+        client.finish(End.SPARED)
+        self.leave(stream, client)
+        metrics.SHED.labels("stream").inc()
+        return True
+
     def leave(self, stream: Stream, client: Client) -> None:
         """Forget a client."""
+        of_key = self._by_key.get(client.key, {})
+        if of_key.pop(client, None) is not None:
+            self._count -= 1
+            if not of_key:
+                del self._by_key[client.key]
         self._clients[stream].discard(client)
         metrics.CLIENTS.labels(stream).set(len(self._clients[stream]))
 
@@ -212,13 +270,28 @@ class Hub:
         number, events = self._stands.get(stream, (-1, []))
         if number != self._numbers[stream]:
             number = self._numbers[stream]
-            events = [self._event(stream, number, value) for value in state()]
+            events = _joined(self._event(stream, number, value) for value in state())
             self._stands[stream] = number, events
         return events
 
     def _event(self, stream: Stream, number: int, value: Any) -> bytes:
         # JSON in one line: its line breaks are escaped, so nothing in it can end the event.
         return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._run.encode(), number, stream.encode(), json_bytes(value))
+
+
+def _joined(events: Iterable[bytes]) -> list[bytes]:
+    """Events in parts of SNAPSHOT_BYTES or a little more."""
+    parts = [bytearray()]
+    for event in events:
+        if len(parts[-1]) >= SNAPSHOT_BYTES:
+            parts.append(bytearray())
+        parts[-1] += event
+    return [bytes(part) for part in parts if part]
+
+
+def _no_room(message: str, fix: str = "try again later") -> Refused:
+    metrics.SHED.labels("stream").inc()
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_room", message, fix, headers={"Retry-After": "5"})
 
 
 class EventStream(Response):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -133,7 +133,9 @@ def _alert_message(alert: Alert) -> Message:
 
 
 def _beat_message(beat: Beat) -> Message:
-    value = {"beat": True, "partition": beat.partition, "ts": beat.at_ms / 1_000}
+    value: dict[str, Any] = {"beat": True, "partition": beat.partition, "ts": beat.at_ms / 1_000, "lag_ms": beat.lag_ms}
+    if beat.blind:
+        value["blind"] = beat.blind
     return Message("flags", BEAT_KEY.encode(), msgspec.json.encode(value), [], beat.partition)
 
 

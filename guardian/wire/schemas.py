@@ -203,6 +203,12 @@ def _flags() -> Schema:
             "beat": {"const": True},
             "partition": {"type": "integer", "minimum": 0},
             "ts": {"type": "number", "minimum": 0, "description": "Unix seconds of the log."},
+            "lag_ms": {
+                "type": "integer",
+                "minimum": -1,
+                "description": "Log time less watermark in milliseconds; -1 when guardian is blind.",
+            },
+            "blind": {"type": "string", "description": "Why the evidence is stale; absent when it is fresh."},
         },
         "required": ["beat", "partition", "ts"],
     }

@@ -69,7 +69,7 @@ class Readers:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.count = self.unreadable = 0
-        self._board = Board(Hub(), lambda _: None)
+        self._board = Board(Hub(), lambda _: None, lambda _: None)
         self._board.past_is_read()
         self._store = Store()
         self._rollouts = Rollouts()

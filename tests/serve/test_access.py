@@ -17,12 +17,12 @@ from guardian.core.inputs import Actor
 from guardian.errors import SettingsError
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import Role, Settings, load_settings
-from guardian.serve.access import RIGHTS, STRANGERS_A_SECOND, Access, Right
+from guardian.serve.access import RIGHTS, STRANGERS_A_SECOND, Access, Caller, Right
 from guardian.serve.faults import Refused
 from tests.brokers import settings_for
 from tests.serve.running import Running, guardian, token_entry
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+OPEN = {"/livez", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 """What needs no token: it tells of the process, never of a rollout."""
 SECRETS = {role: f"secret-of-the-{role}" for role in Role}
 TOKENS = [token_entry(f"anna-{role}", role, secret) for role, secret in SECRETS.items()]
@@ -229,7 +229,7 @@ def test_without_tokens_other_machines_may_read_and_not_write(host: str) -> None
         ("sec_fetch_site", "cross-site", "from a web page"),
         ("sec_fetch_site", "none", "from a web page"),
         ("via", "1.1 somebody", "through a proxy"),
-        ("host", "rebound.example:8620", "under the name of another machine"),
+        ("host", "rebound.example:8620", "the Host header names another machine"),
     ],
 )
 def test_without_tokens_neither_a_proxy_nor_a_web_page_may_write(header: str, value: str, word: str) -> None:
@@ -247,7 +247,7 @@ def test_without_tokens_what_speaks_the_http_of_old_proxies_may_not_write() -> N
 @pytest.mark.parametrize("name", ["rebound.example", "rebound.example:8620", "localhost.example", "127.0.0.1.example"])
 def test_a_page_that_has_moved_its_name_onto_this_machine_reads_nothing_here(right: Right, name: str) -> None:
     """A browser takes a page's own name for its own place, wherever the name points to by now."""
-    with pytest.raises(Refused, match="under the name of another machine") as refusal:
+    with pytest.raises(Refused, match="the Host header names another machine") as refusal:
         admit(Access(settings()), right, host=name)
     assert refusal.value.status == 403
 
@@ -259,13 +259,78 @@ def test_the_names_of_this_machine_are_let_in(name: str) -> None:
     admit(Access(settings()), Right.OPERATE, host=name)
 
 
-def test_a_name_that_serve_was_told_to_listen_on_is_its_own() -> None:
+def test_a_name_that_serve_was_told_is_its_own() -> None:
     admit(Access(settings(serve_host="guardian.shop.example")), Right.READ, host="guardian.shop.example:8620")
+    admit(Access(settings(serve_names="a.example, Guardian.Shop.example")), Right.READ, host="guardian.shop.example")
 
 
-def test_other_machines_may_call_it_what_they_like_and_so_may_a_proxy_for_readers() -> None:
-    admit(Access(settings()), Right.READ, "10.0.0.9", host="guardian.shop.example")
-    admit(Access(settings()), Right.READ, host="guardian.shop.example", x_forwarded_for="10.0.0.9")
+PROXY_HEADERS = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "cf-connecting-ip",
+    "cf-ray",
+    "cf-visitor",
+    "cdn-loop",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-anything",
+    "x-original-host",
+    "x-envoy-internal",
+    "x-amzn-trace-id",
+    "fastly-client-ip",
+    "x-azure-clientip",
+    "x-arr-ssl",
+    "x-appengine-country",
+]
+
+
+@pytest.mark.parametrize("right", [Right.SEND, Right.OPERATE])
+@pytest.mark.parametrize("header", PROXY_HEADERS)
+def test_B9_without_tokens_every_sign_of_a_proxy_closes_writing(right: Right, header: str) -> None:
+    with pytest.raises(Refused, match="takes no writes through a proxy") as refusal:
+        admit(Access(settings()), right, **{header: "1"})
+    assert "guardian token new" in refusal.value.fix
+    admit(Access(settings()), Right.READ, **{header: "1"})
+
+
+@pytest.mark.parametrize("right", Right)
+@pytest.mark.parametrize("header", ["", *PROXY_HEADERS])
+@pytest.mark.parametrize("client", ["127.0.0.1", "10.0.0.9"])
+def test_B9_no_header_switches_the_look_at_the_host_off(right: Right, header: str, client: str) -> None:
+    headers = {header: "1"} if header else {}
+    with pytest.raises(Refused, match="the Host header names another machine") as refusal:
+        admit(Access(settings()), right, client, host="rebound.example", **headers)
+    assert "serve_names" in refusal.value.fix
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "192.168.1.4"])
+def test_B9_without_tokens_a_listener_beyond_this_machine_takes_no_writes(host: str) -> None:
+    access = Access(settings(serve_host=host))
+    for right in (Right.SEND, Right.OPERATE):
+        with pytest.raises(Refused, match="listens on more than this machine") as refusal:
+            admit(access, right)
+        assert "serve_host" in refusal.value.fix
+    admit(access, Right.READ)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+def test_B9_a_listener_of_this_machine_takes_the_writes_of_its_programs(host: str) -> None:
+    admit(Access(settings(serve_host=host)), Right.OPERATE)
+
+
+def test_B9_a_trusted_proxy_writes_only_with_a_token() -> None:
+    """Also one that adds no header at all."""
+    with pytest.raises(Refused, match="through a proxy"):
+        admit(Access(settings(serve_trusted_proxies=["127.0.0.1"])), Right.OPERATE)
+    found = settings(serve_trusted_proxies="127.0.0.0/8", tokens=[token_entry("anna", "operator", "secret")])
+    assert admit(Access(found), Right.OPERATE, authorization="Bearer secret").authenticated
 
 
 def test_with_tokens_the_name_does_not_matter() -> None:
@@ -278,7 +343,82 @@ def test_a_web_page_of_this_machine_is_refused_by_the_running_server(http: httpx
     assert (answer.status_code, answer.json()["reason"]) == (403, "forbidden")
 
 
+# Who is in which lane
+
+
+def scope(client: str, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "http_version": "1.1",
+        "client": (client, 50_000),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "is_operator"),
+    [(Role.VIEWER, False), (Role.SENDER, False), (Role.OPERATOR, True), (Role.ADMIN, True)],
+)
+def test_a_token_names_its_caller_and_operators_go_first(role: Role, is_operator: bool) -> None:
+    access = Access(settings(tokens=TOKENS))
+    headers = {"authorization": f"Bearer {SECRETS[role]}"}
+    assert access.caller(scope("10.0.0.9", "GET", "/", headers)) == Caller(f"token anna-{role}", is_operator)
+    assert access.caller(scope("10.0.0.9", "POST", "/v1/kill", {})) == Caller("10.0.0.9", is_operator=False)
+
+
+@pytest.mark.parametrize(
+    ("client", "method", "path", "headers", "is_operator"),
+    [
+        ("127.0.0.1", "POST", "/v1/kill", {}, True),
+        ("127.0.0.1", "POST", "/v1/rollouts/a/rollback", {}, True),
+        ("127.0.0.1", "POST", "/v1/events", {}, False),
+        ("127.0.0.1", "GET", "/v1/rollouts", {}, False),
+        ("127.0.0.1", "POST", "/v1/kill", {"x-forwarded-proto": "https"}, False),
+        ("127.0.0.1", "POST", "/v1/kill", {"origin": "https://elsewhere.example"}, False),
+        ("10.0.0.9", "POST", "/v1/kill", {}, False),
+    ],
+)
+def test_without_tokens_a_command_that_may_be_given_goes_first(
+    client: str, method: str, path: str, headers: dict[str, str], is_operator: bool
+) -> None:
+    found = Access(settings()).caller(scope(client, method, path, headers))
+    assert found == Caller(client, is_operator)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("10.0.0.1", "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "1.2.3.4, 203.0.113.7", "203.0.113.7"),  # what is left is the client's own word
+        ("10.0.0.1", "203.0.113.7, 10.0.0.2", "203.0.113.7"),
+        ("10.0.0.1", "203.0.113.7:51234", "203.0.113.7"),
+        ("10.0.0.1", "[2001:db8:1:2:3::4]:51234", "2001:db8:1:2::/64"),
+        ("10.0.0.1", "10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.9.0.1", "203.0.113.7", "10.9.0.1"),  # not a trusted one
+        ("2001:db8:1:2::9", "", "2001:db8:1:2::/64"),
+        ("::ffff:10.9.0.1", "", "10.9.0.1"),
+        ("", "", "unknown"),
+    ],
+)
+def test_B9_only_trusted_proxies_say_for_which_client_they_speak(peer: str, forwarded: str, client: str) -> None:
+    access = Access(settings(serve_trusted_proxies=["10.0.0.0/24"]))
+    headers = {"x-forwarded-for": forwarded} if forwarded else {}
+    assert access.addresses.of_request(scope(peer, "GET", "/", headers)) == client
+
+
 # Settings
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example", "10.0.0.0/99", "*", "10.0.0"])
+def test_a_trusted_proxy_is_an_address(proxy: str) -> None:
+    with pytest.raises(SettingsError, match="serve_trusted_proxies"):
+        settings(serve_trusted_proxies=[proxy])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,15 +14,21 @@ from fastapi import FastAPI
 from prometheus_client import generate_latest
 
 from guardian.cli.ports import free_port
+from guardian.core.outputs import Beat
 from guardian.errors import SettingsError
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.embedded import EmbeddedBroker
 from guardian.kafka.settings import load_settings
 from guardian.serve.app import Frame
+from guardian.serve.board import Board
 from guardian.serve.faults import install_faults
 from guardian.serve.loop import run_serve
+from guardian.serve.site import build_site
+from guardian.serve.streams import Hub
+from guardian.wire.outputs import encode_output
 from tests.brokers import CACHE, settings_for
 from tests.serve.running import Running, guardian, spec
+from tests.serve.samples import AT_MS, raw
 
 
 def reasons(running: Running) -> str:
@@ -54,6 +61,83 @@ def test_without_decide_serve_is_not_ready_and_says_which_partitions_are_silent(
     with guardian(settings_for(embedded, "no-decide"), roles=False) as running:
         running.until(lambda: reasons(running).startswith("decide has given"))
         assert reasons(running) == "decide has given no sign of life: partitions 0, 1, 2, 3 of 4"
+
+
+def test_livez_and_healthz_say_the_same(http: httpx.Client) -> None:
+    assert http.get("/livez").json() == http.get("/healthz").json() == {"alive": True}
+
+
+def test_U1_without_ingest_guardian_is_not_ready_and_no_answer_looks_like_it(embedded: EmbeddedBroker) -> None:
+    """Decide and serve live, and give signs of life: but nothing is judged."""
+    with guardian(settings_for(embedded, "no-ingest"), kinds=("commands",)) as running, running.client() as client:
+        running.until(lambda: reasons(running).startswith("guardian is blind"))
+        assert client.post("/v1/rollouts", content=spec("a")).status_code == 200
+        running.until(lambda: client.get("/v1/rollouts/a").status_code == 200)
+        whole, one = client.get("/v1/rollouts").json(), client.get("/v1/rollouts/a").json()
+        assert whole["rollouts"][0]["state"]["flag"] == one["state"]["flag"] == "a"
+        for found in (whole["reasons"], one["reasons"]):
+            assert found[0].startswith("guardian is blind: no ingest process has reported yet; no trigger")
+        page = client.get("/").text
+        assert "what is shown is what stands now" not in page
+        assert "not ready: guardian is blind" in page
+        assert client.get("/readyz?part=serve").json() == {"ready": True, "reasons": []}
+        assert client.get("/readyz?part=other").status_code == 422
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def beat_to(board: Board, partition: int, blind: str = "") -> None:
+    """A beat comes."""
+    message = encode_output(Beat(partition, AT_MS, -1 if blind else 0, blind))
+    board.take("flags", raw("flags", message.key, message.value, partition=partition))
+
+
+def test_U1_blindness_is_a_reason_after_30_seconds_and_until_guardian_sees() -> None:
+    clock = Clock()
+    board = Board(Hub(), lambda _: None, lambda _: None, clock)
+    site = replace(build_site(load_settings(environ={}, partitions=2)), board=board)
+    board.past_is_read()
+    for partition in range(2):
+        beat_to(board, partition)
+    for _ in range(6):
+        clock.now_s += 5
+        beat_to(board, 0, "4 source partitions do not report")
+        beat_to(board, 1)
+        assert site.guardian_problems() == []
+    clock.now_s += 5
+    beat_to(board, 0, "4 source partitions do not report")
+    beat_to(board, 1)
+    assert site.guardian_problems() == [
+        "guardian is blind for 35 s: 4 source partitions do not report; no trigger that needs evidence fires,"
+        " nothing is promoted (partitions 0 of 2)"
+    ]
+    beat_to(board, 0)
+    assert site.guardian_problems() == []
+
+
+def test_U1_a_guardian_that_was_never_seen_to_see_is_blind_at_once() -> None:
+    site = replace(
+        build_site(load_settings(environ={}, partitions=1)), board=Board(Hub(), lambda _: None, lambda _: None)
+    )
+    site.board.past_is_read()
+    beat_to(site.board, 0, "no ingest process has reported yet")
+    assert site.guardian_problems()[0].startswith("guardian is blind: no ingest process has reported yet")
+
+
+def test_U1_beats_of_decide_before_this_version_say_nothing_of_blindness() -> None:
+    site = replace(
+        build_site(load_settings(environ={}, partitions=1)), board=Board(Hub(), lambda _: None, lambda _: None)
+    )
+    site.board.past_is_read()
+    site.board.take("flags", raw("flags", b"_beat", b'{"beat": true, "partition": 0, "ts": 1.5}'))
+    assert site.guardian_problems() == []
 
 
 @pytest.mark.kafka

@@ -10,8 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
+from guardian.serve.access import Caller
 from guardian.serve.faults import Refused
-from guardian.serve.streams import KEPT_EVENTS, MAX_CLIENTS, QUEUE_EVENTS, Client, End, EventStream, Hub, Stream
+from guardian.serve.streams import (
+    KEPT_EVENTS,
+    QUEUE_EVENTS,
+    RETRY_MS,
+    RETRY_SPREAD_MS,
+    SNAPSHOT_BYTES,
+    Client,
+    End,
+    EventStream,
+    Hub,
+    Stream,
+)
 from tests.eventually import eventually
 from tests.serve.running import Running, spec
 
@@ -175,13 +187,87 @@ async def _next(client: Client) -> bytes:
     return await client.next(0.01)
 
 
-def test_clients_are_bounded_and_one_that_leaves_makes_room() -> None:
-    hub = Hub()
-    clients = [hub.join(Stream.FLAGS) for _ in range(MAX_CLIENTS)]
-    with pytest.raises(Refused, match="clients follow streams already"):
-        hub.join(Stream.ALERTS)
+def viewer(name: str) -> Caller:
+    return Caller(name, is_operator=False)
+
+
+def follows(hub: Hub, stream: Stream, caller: Caller) -> Client:
+    return hub.join(stream, caller=caller)
+
+
+def test_B8_one_client_has_so_many_streams_and_one_that_leaves_makes_room() -> None:
+    hub = Hub(100, 5)
+    clients = [follows(hub, Stream.FLAGS, viewer("10.0.0.9")) for _ in range(5)]
+    for caller in (viewer("10.0.0.9"), Caller("10.0.0.9", is_operator=True)):
+        with pytest.raises(Refused, match="5 streams of this client are open already"):
+            follows(hub, Stream.ALERTS, caller)
     hub.leave(Stream.FLAGS, clients[0])
-    assert hub.join(Stream.ALERTS).end is None
+    assert follows(hub, Stream.ALERTS, viewer("10.0.0.9")).end is None
+
+
+def test_B8_streams_of_viewers_leave_room_for_alerts_and_those_of_alerts_for_operators() -> None:
+    hub = Hub(16, 16)
+    for number in range(12):
+        follows(hub, Stream.FLAGS, viewer(f"viewer-{number}"))
+    with pytest.raises(Refused, match="12 clients follow streams already"):
+        follows(hub, Stream.DECISIONS, viewer("one more"))
+    pagers = [follows(hub, Stream.ALERTS, viewer(f"pager-{number}")) for number in range(2)]
+    with pytest.raises(Refused, match="14 clients"):
+        follows(hub, Stream.ALERTS, viewer("one more"))
+    operators = [Caller(f"token {name}", is_operator=True) for name in ("anna", "eva")]
+    mine = [follows(hub, Stream.DECISIONS, operator) for operator in operators]
+    with pytest.raises(Refused, match="16 clients"):
+        follows(hub, Stream.ALERTS, Caller("token otto", is_operator=True))
+    assert [client.end for client in (*pagers, *mine)] == [None] * 4
+
+
+def test_B8_a_newcomer_takes_the_place_of_the_oldest_stream_of_the_client_that_has_most() -> None:
+    hub = Hub(16, 10)
+    greedy = [follows(hub, Stream.FLAGS, viewer("greedy")) for _ in range(9)]
+    others = [follows(hub, Stream.FLAGS, viewer(f"viewer-{number}")) for number in range(3)]
+    newcomers = [follows(hub, Stream.FLAGS, viewer(f"newcomer-{number}")) for number in range(8)]
+    assert [client.end for client in greedy] == [End.SPARED] * 8 + [None]
+    assert {client.end for client in (*others, *newcomers)} == {None}
+    with pytest.raises(Refused, match="clients follow"):
+        follows(hub, Stream.FLAGS, viewer("one more"))  # nobody has two more than it
+    for client in (*greedy, *others, *newcomers):
+        hub.leave(Stream.FLAGS, client)  # those that were ended leave once more, and count once
+    assert [follows(hub, Stream.FLAGS, viewer(f"again-{number}")).end for number in range(12)] == [None] * 12
+
+
+def test_B8_a_stream_that_gave_its_place_hears_why() -> None:
+    async def scene() -> None:
+        hub, peer = Hub(8, 8), Peer()
+        response = EventStream(hub, Stream.FLAGS, follows(hub, Stream.FLAGS, viewer("greedy")))
+        following = asyncio.create_task(response({"type": "http"}, peer.receive, peer.send))
+        await eventually(lambda: peer.text)
+        for _ in range(5):
+            follows(hub, Stream.FLAGS, viewer("greedy"))
+        follows(hub, Stream.FLAGS, viewer("newcomer"))
+        await asyncio.wait_for(following, 60)
+        assert b"a client with fewer streams" in peer.text
+
+    asyncio.run(scene())
+
+
+def test_clients_that_were_cut_off_together_are_asked_to_come_back_apart() -> None:
+    hub = Hub()
+    firsts = [asyncio.run(hub.join(Stream.FLAGS, caller=viewer(str(number))).next(1)) for number in range(100)]
+    pauses = {int(first.removeprefix(b"retry: ")) for first in firsts}
+    assert len(pauses) > 20
+    assert min(pauses) >= RETRY_MS
+    assert max(pauses) < RETRY_MS + RETRY_SPREAD_MS
+
+
+def test_what_stands_is_written_in_few_parts() -> None:
+    hub = Hub()
+    client = hub.join(Stream.FLAGS, "", lambda: [{"flag": f"flag-{number}"} for number in range(10_000)])
+    client.finish(End.GONE)
+    client = hub.join(Stream.FLAGS, "", list)
+    parts = list(iter(lambda: asyncio.run(client.next(0.01)), b""))[1:]
+    assert sum(part.count(b"event: flags") for part in parts) == 10_000
+    assert len(parts) < 20
+    assert max(map(len, parts)) < SNAPSHOT_BYTES + 1_000
 
 
 def test_a_text_with_line_breaks_stays_one_event() -> None:

@@ -62,7 +62,13 @@ def test_the_beat_says_who_is_alive_and_since_when() -> None:
         "beat": True,
         "partition": 0,
         "ts": 1763700000.0,
+        "lag_ms": 0,
     }
+
+
+def test_the_beat_of_a_blind_guardian_says_why() -> None:
+    value = json.loads(encode_output(Beat(0, 1_763_700_000_000, -1, "no ingest process has reported yet")).value)
+    assert (value["lag_ms"], value["blind"]) == (-1, "no ingest process has reported yet")
 
 
 def test_the_keys_of_free_maps_are_sorted_so_that_their_order_changes_nothing() -> None:
