@@ -83,6 +83,7 @@ class DecodeReason(StrEnum):
     TIME_IN_FUTURE = "time_in_future"
     TOO_LARGE = "too_large"
     UNKNOWN_COMMAND = "unknown_command"
+    UNREADABLE = "unreadable"  # a whole record batch: codec, checksum, size
 
 
 class DecodeError(GuardianError):

@@ -14,7 +14,7 @@ from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost, tell_unreadable
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
@@ -199,6 +199,7 @@ class Engine:
     def _take_batch(self, batch: Batch, now: Instant) -> None:
         if not is_next(self._state, batch, now):
             return
+        tell_unreadable(self._state, batch, now)
         for command in batch.commands:
             self._take_command(command, now)
         touched: dict[str, RolloutState] = {}

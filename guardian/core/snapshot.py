@@ -36,6 +36,8 @@ class PartitionState(Struct):
         fresh_ms: log time that has passed on fresh evidence, up to the last tick.
         lost_at, leapt_at: where the alerts on a gap in the log and on such timestamps were raised; None for none.
         full_ms: event time from which the windows are full again after the gap.
+        unreadable_at: where the alert on records that cannot be read was raised, by `topic/partition`.
+        unreadable_ms: log time of the last such record, by `topic/partition`.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -54,6 +56,8 @@ class PartitionState(Struct):
     full_ms: int = 0
     leapt_at: tuple[int, int] | None = None
     straddles: dict[str, str] = field(default_factory=dict)
+    unreadable_at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unreadable_ms: dict[str, int] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):
