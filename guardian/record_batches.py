@@ -124,6 +124,8 @@ class _Batches:
 class _Readable(PartitionRecords):  # type: ignore[misc]  # aiokafka is untyped here
     """aiokafka's records of one partition and fetch, up to the first batch that cannot be read; or its stand-ins."""
 
+    next_fetch_offset: int
+    _records_iterator: Iterator[Any]
     _records: _Batches
     _tell: Callable[[Unreadable], None]
     _stand_ins: StandIns
@@ -213,6 +215,4 @@ def _too_large(
     if made is None:
         return result
     tell(found)
-    return FetchResult(
-        partition, assignment=assignment, partition_records=_Given(made, end), backoff=result._backoff
-    )
+    return FetchResult(partition, assignment=assignment, partition_records=_Given(made, end), backoff=result._backoff)

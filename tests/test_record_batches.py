@@ -193,7 +193,9 @@ def test_stepping_over_is_counted_each_time_and_logged_once_a_minute(
 ) -> None:
     now_s = 1_000.0
     counted: list[tuple[str, int]] = []
-    tell = Teller(logging.getLogger("guardian.kafka"), lambda topic, offsets: counted.append((topic, offsets)), lambda: now_s)
+    tell = Teller(
+        logging.getLogger("guardian.kafka"), lambda topic, offsets: counted.append((topic, offsets)), lambda: now_s
+    )
     for number in range(3):
         tell(Unreadable(TopicPartition("g.telemetry", 0), number * 10, number * 10 + 10, 0, "no such codec"))
     now_s += LOG_EVERY_S

@@ -42,7 +42,9 @@ class DeadLetter:
     def of_unreadable(cls, found: Unreadable) -> DeadLetter:
         """Return the dead letter for a batch that could not be read: where it stands, without bytes."""
         place = f"{found.partition.topic}/{found.partition.partition}/{found.offset}"
-        return cls(None, None, DecodeReason.UNREADABLE.value, f"offsets [{found.offset}, {found.end}): {found.why}", place)
+        return cls(
+            None, None, DecodeReason.UNREADABLE.value, f"offsets [{found.offset}, {found.end}): {found.why}", place
+        )
 
 
 @dataclass
@@ -77,7 +79,6 @@ class Closed:
     tally: Tally = field(default_factory=Tally)
     event_ms: int = 0
     arrival_ms: int = 0
-
 
     def leave_out(self, found: Sequence[Unreadable]) -> None:
         """Say what of the range could not be read: a dead letter for each batch, and one input partition is told.

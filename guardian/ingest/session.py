@@ -182,7 +182,9 @@ class Session:
             await self._collect(wait=True)
         patience_ms = self._pace.patience_ms(time.monotonic(), self._due_at(), self._tick is not None)
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord | Unreadable]] = await self._consumer.getmany(timeout_ms=patience_ms)
+            fetched: dict[TopicPartition, list[ConsumerRecord | Unreadable]] = await self._consumer.getmany(
+                timeout_ms=patience_ms
+            )
         except NoOffsetForPartitionError:
             return {}  # from before the seek
         except OffsetOutOfRangeError as error:

@@ -221,7 +221,12 @@ def test_B4_offsets_that_cannot_be_read_belong_to_the_range_and_are_told() -> No
     closed = mine.take_range()
     assert (closed.start, closed.end, events(closed), left_out(closed)) == (0, 10, 5, 5)
     (letter,) = closed.dead
-    assert (letter.reason, letter.source, letter.key, letter.value) == ("unreadable", "guardian.telemetry/0/3", None, None)
+    assert (letter.reason, letter.source, letter.key, letter.value) == (
+        "unreadable",
+        "guardian.telemetry/0/3",
+        None,
+        None,
+    )
     assert letter.detail == "offsets [3, 8): no such codec"
     assert closed.tally.dead_letters == 1
 

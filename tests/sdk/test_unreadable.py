@@ -37,7 +37,7 @@ def test_B4_a_kill_behind_a_batch_that_cannot_be_read_is_obeyed(embedded: Embedd
             if when == "before":
                 await send_raw(settings, "flags", partition, bad)
             provider = provider_for(settings)
-            with await asyncio.to_thread(_entered, provider) as client:
+            with installed(provider) as client:
 
                 def on() -> bool:
                     return bool(client.get_boolean_value(FLAG, False, EvaluationContext("u-1")))
@@ -62,7 +62,7 @@ def test_B4_a_kill_in_any_codec_is_obeyed(embedded: EmbeddedBroker, codec: int) 
         async with guardian(settings) as writer:
             await writer.write(written(weight_bp=10_000))
         provider = provider_for(settings)
-        with await asyncio.to_thread(_entered, provider) as client:
+        with installed(provider) as client:
             kill = batch([written(killed=True, version=NEXT)], at_ms=1, key=FLAG.encode(), codec=codec)
             await send_raw(settings, "flags", partition, kill)
             await eventually(lambda: not client.get_boolean_value(FLAG, True, EvaluationContext("u-1")))
