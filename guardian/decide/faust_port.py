@@ -35,7 +35,7 @@ FETCH_WAIT_MS: Final = 200
 EMBEDDED_FETCH_WAIT_MS: Final = 20
 """The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
 ACK_WITHIN_S: Final = 30.0
-STOP_WITHIN_S: Final = 20.0
+STOP_WITHIN_S: Final = 8.0
 BACKLOG: Final = 1_000
 """Records that wait for the loop; Faust's own buffers come on top."""
 REBALANCE_WITHIN_S: Final = 90.0

@@ -1,4 +1,4 @@
-"""Record batches that nobody can read (case B4), on every topic that guardian reads: set aside, told, and on it goes."""
+"""Record batches that nobody can read (case B4), on every topic that is read: set aside, told, and on it goes."""
 
 from __future__ import annotations
 
