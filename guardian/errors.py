@@ -84,6 +84,7 @@ class DecodeReason(StrEnum):
     TOO_LARGE = "too_large"
     UNKNOWN_COMMAND = "unknown_command"
     NOT_FOLDED = "not_folded"  # an input record on which guardian's own code failed
+    UNREADABLE = "unreadable"  # a whole record batch: codec, checksum, size
 
 
 class DecodeError(GuardianError):

@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import guardian.decide.metrics
 import guardian.ingest.metrics
+import guardian.kafka.metrics
 import guardian.serve.metrics
 from docs.made.markdown import code, page, table
 
@@ -18,6 +19,7 @@ _INTRO = """\
 Which of them should wake somebody, and when, stands in [Operations](operations.md#alerts-on-guardian-itself).
 """
 _ROLES = {
+    "every role": guardian.kafka.metrics,
     "ingest": guardian.ingest.metrics,
     "decide": guardian.decide.metrics,
     "serve": guardian.serve.metrics,

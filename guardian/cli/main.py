@@ -39,6 +39,7 @@ from guardian.cli.commands.topics import topics
 from guardian.cli.commands.unfreeze import unfreeze
 from guardian.cli.commands.unkill import unkill
 from guardian.cli.commands.version import version
+from guardian.cli.exit_deadline import PYTHON_WITHIN_S, ExitDeadline
 from guardian.cli.logs import keep_quiet
 from guardian.cli.options import command
 from guardian.errors import GuardianError, check_namespace
@@ -109,4 +110,9 @@ def run() -> None:
     words = sys.argv[1:]
     if "--debug" in words:
         words = ["--debug", *(word for word in words if word != "--debug")]
-    app(words, prog_name="guardian")
+    try:
+        app(words, prog_name="guardian")
+    except SystemExit as end:
+        # Python waits for every thread that is no daemon, and Faust has such ones.
+        ExitDeadline(PYTHON_WITHIN_S).begin(end.code if isinstance(end.code, int) else 0)
+        raise

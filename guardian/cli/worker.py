@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import Any
 
 from prometheus_client import disable_created_metrics, start_http_server
 
-from guardian.errors import GuardianError, InternalError, SettingsError
+from guardian.cli.exit_deadline import ExitDeadline
+from guardian.errors import Exit, GuardianError, InternalError, SettingsError
 from guardian.kafka.settings import Settings
 
 log = logging.getLogger("guardian.run")
 
 Loop = Coroutine[Any, Any, None]
 
-END_S = 30.0
-"""How long a role may take to end cleanly."""
+END_S = 20.0
+"""How long a role may take to end cleanly; then it is cancelled, and the process has a deadline of its own."""
 
 
 class Role(StrEnum):
@@ -58,7 +59,14 @@ def _loops(settings: Settings, role: Role, stop: asyncio.Event, listening: Liste
     return loops
 
 
-async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, listening: Listening | None = None) -> None:
+async def run_roles(
+    settings: Settings,
+    role: Role,
+    stop: asyncio.Event,
+    *,
+    listening: Listening | None = None,
+    deadline: ExitDeadline | None = None,
+) -> None:
     """Run a role until `stop` is set or one of its loops dies.
 
     Args:
@@ -66,6 +74,7 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, list
         role: what to run.
         stop: ends all loops cleanly.
         listening: is told serve's address, once it takes connections.
+        deadline: begins when one of the loops dies.
 
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
@@ -74,15 +83,16 @@ async def run_roles(settings: Settings, role: Role, stop: asyncio.Event, *, list
     disable_created_metrics()  # type: ignore[no-untyped-call]
     # Serve has its figures at its own port: one guardian.toml does for all three roles on one machine.
     with nullcontext() if role is Role.SERVE else metrics_served(settings):
-        await run_loops(_loops(settings, role, stop, listening), stop)
+        await run_loops(_loops(settings, role, stop, listening), stop, deadline)
 
 
-async def run_loops(loops: dict[str, Loop], stop: asyncio.Event) -> None:
+async def run_loops(loops: dict[str, Loop], stop: asyncio.Event, deadline: ExitDeadline | None = None) -> None:
     """Run loops side by side until `stop` is set or one of them ends; then all end.
 
     Args:
         loops: by name; each is expected to end soon after `stop` is set.
         stop: ends all loops cleanly; set here when one of them dies.
+        deadline: begins when one of them dies.
 
     Raises:
         GuardianError: what a loop died of; InternalError for anything unforeseen.
@@ -94,6 +104,8 @@ async def run_loops(loops: dict[str, Loop], stop: asyncio.Event) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         ended = [] if stop.is_set() else [tasks[task] for task in done]
     finally:
+        if deadline is not None:
+            deadline.begin(_exit_code(tasks))
         # Step 1: tell the others, who write what they have and leave their groups.
         stop.set()
         _, late = await asyncio.wait(tasks, timeout=END_S)
@@ -129,6 +141,14 @@ def metrics_served(settings: Settings) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _exit_code(tasks: Iterable[asyncio.Task[None]]) -> int:
+    """What the process exits with for what its loops have died of so far."""
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            return error.exit_code if isinstance(error, GuardianError) else Exit.INTERNAL
+    return Exit.OK
 
 
 def _raise_fault(task: asyncio.Task[None], name: str) -> None:

@@ -21,7 +21,7 @@ from guardian.core.flag_freeze import error_line, freeze_flag, frozen_status, ob
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, FreezeFlag, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost, tell_unreadable
 from guardian.core.outputs import (
     Beat,
     Decision,
@@ -298,6 +298,7 @@ class Engine:
     def _take_batch(self, batch: Batch, now: Instant) -> None:
         if not is_next(self._state, batch, now):
             return
+        tell_unreadable(self._state, batch, now)
         for command in batch.commands:
             self._take_command(command, now)
         touched: dict[str, RolloutState] = {}

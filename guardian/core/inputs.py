@@ -188,6 +188,7 @@ class Batch(Struct, array_like=True, tag="batch"):
         heartbeats, gauges: the newest per instance.
         commands: operators' commands in the order of their offsets.
         other_cells: cells that were folded into `other` because a flag had too many.
+        unreadable: offsets of the range whose record batch could not be read; told to input partition 0 only.
     """
 
     source: Source
@@ -198,6 +199,7 @@ class Batch(Struct, array_like=True, tag="batch"):
     gauges: list[Gauge] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     other_cells: int = 0
+    unreadable: int = 0
 
 
 class SourceMark(Struct, array_like=True):

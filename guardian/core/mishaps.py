@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.alerts import alert_on_guardian, end_alert_on_guardian
+from guardian.core.inputs import Batch
 from guardian.core.instant import Instant
 from guardian.core.snapshot import PartitionState
 
 QUIET_AFTER_LEAP_MS: Final = 3_600_000
 """After so much log time without another one, the brokers' clocks are taken for mended."""
+QUIET_AFTER_UNREADABLE_MS: Final = 3_600_000
+"""After so much log time without another one, the producer is taken for corrected."""
 _LOST: Final = "inputs_lost"
 _LEAP: Final = "log_time_leap"
 _LEFT_OUT: Final = "input_left_out"
@@ -56,6 +59,28 @@ def tell_leap(state: PartitionState, now: Instant) -> None:
         state.leapt_at = alert_on_guardian(now, _LEAP, text)
 
 
+def tell_unreadable(state: PartitionState, batch: Batch, now: Instant) -> None:
+    """Raise one alert for each source partition of which ingest left records out because it cannot read them."""
+    if not batch.unreadable:
+        return
+    name = f"{batch.source.topic}/{batch.source.partition}"
+    state.unreadable_ms[name] = now.log_ms
+    if name not in state.unreadable_at:
+        text = (
+            f"{name}: {batch.unreadable} records within [{batch.start}, {batch.end}) cannot be read (codec, checksum or"
+            " size) and do not count; each batch is a dead letter with the reason unreadable"
+        )
+        state.unreadable_at[name] = alert_on_guardian(now, f"unreadable {name}", text)
+
+
+def _end_unreadable(state: PartitionState, now: Instant) -> None:
+    over = [name for name, at in state.unreadable_ms.items() if now.log_ms - at >= QUIET_AFTER_UNREADABLE_MS]
+    for name in over:
+        del state.unreadable_ms[name]
+        raised = state.unreadable_at.pop(name)
+        end_alert_on_guardian(now, f"unreadable {name}", raised, f"{name}: every record was readable for an hour")
+
+
 def end_mishaps(state: PartitionState, now: Instant) -> None:
     """Say of what is over that it is."""
     if state.left_out_at is not None and now.watermark_ms >= state.full_ms:
@@ -70,3 +95,4 @@ def end_mishaps(state: PartitionState, now: Instant) -> None:
         text = f"partition {now.partition}: no such timestamp for an hour"
         end_alert_on_guardian(now, _LEAP, state.leapt_at, text)
         state.leapt_at = None
+    _end_unreadable(state, now)

@@ -41,6 +41,8 @@ class PartitionState(Struct):
         full_ms: event time from which the windows are full again after the gap.
         left_out_count: inputs that could not be folded.
         left_out_at: where the alert on them was raised; None for none.
+        unreadable_at: where the alert on records that cannot be read was raised, by `topic/partition`.
+        unreadable_ms: log time of the last such record, by `topic/partition`.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -61,6 +63,8 @@ class PartitionState(Struct):
     straddles: dict[str, str] = field(default_factory=dict)
     left_out_count: int = 0
     left_out_at: tuple[int, int] | None = None
+    unreadable_at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unreadable_ms: dict[str, int] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -33,6 +33,7 @@ class Place(Enum):
     RETENTION = auto()  # before the log's start: records were deleted before they were read
     TRUNCATION = auto()  # after its end: records that were read are gone
     REPLACED = auto()  # in another topic: this one was deleted and made anew
+    UNREADABLE = auto()  # in a record batch that cannot be read: codec, checksum, size
 
 
 class DenseReader:

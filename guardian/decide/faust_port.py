@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.exceptions import FaustError, ProducerSendError
 from faust.transport.drivers import aiokafka as driver
@@ -23,8 +23,9 @@ from guardian.decide.checkpoint import marks, read_key
 from guardian.decide.faust_credentials import credentials
 from guardian.decide.port import Arrival, Bounds, Delivered, Settled
 from guardian.errors import InternalError
-from guardian.kafka.clients import transport_error
+from guardian.kafka.clients import count_unreadable, transport_error
 from guardian.kafka.settings import Settings
+from guardian.record_batches import StandIns, Teller, Unreadable, step_over_unreadable
 
 SESSION_TIMEOUT_S: Final = 6.0
 """The shortest that Kafka takes unless its own settings are changed; so long may a process stand still unpunished."""
@@ -35,11 +36,13 @@ FETCH_WAIT_MS: Final = 200
 EMBEDDED_FETCH_WAIT_MS: Final = 20
 """The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
 ACK_WITHIN_S: Final = 30.0
-STOP_WITHIN_S: Final = 20.0
+STOP_WITHIN_S: Final = 8.0
 BACKLOG: Final = 1_000
 """Records that wait for the loop; Faust's own buffers come on top."""
 REBALANCE_WITHIN_S: Final = 90.0
 TABLE: Final = "checkpoint"
+_UNREADABLE: Final = -1
+"""The checksum of a record that stands in for an offset that cannot be read; records of Kafka's format 2 have none."""
 _LOOK_S: Final = 0.5
 _ACTIVE_S: Final = 0.05
 
@@ -61,14 +64,14 @@ class FaustPort:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._inputs = settings.topic("inputs")
+        self.inputs = settings.topic("inputs")
         self._arrivals: asyncio.Queue[Arrival | Exception] = asyncio.Queue()
         self._room = asyncio.Semaphore(BACKLOG)
         self._rewinding = asyncio.Lock()
         self._life: list[asyncio.Task[None]] = []
         self._app = _App(self, settings)
         topic = self._app.topic(
-            self._inputs, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False, allow_empty=True
+            self.inputs, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False, allow_empty=True
         )
         # As the catalogue does it for its topics: with three replicas, two must have a record before it is acked.
         durable = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
@@ -131,7 +134,7 @@ class FaustPort:
     async def rewind(self, offsets: dict[int, int]) -> bool:
         """Continue each of these partitions at the given offset; False when a rebalance came in between."""
         app, consumer = self._app, cast(driver.Consumer, self._app.consumer)
-        places = {TP(self._inputs, partition): offset for partition, offset in offsets.items()}
+        places = {TP(self.inputs, partition): offset for partition, offset in offsets.items()}
         async with self._rewinding:
             before = app.rebalancing_count
             if app.rebalancing or not set(places) <= consumer.assignment():
@@ -156,7 +159,7 @@ class FaustPort:
     async def seek_to_marks(self) -> None:
         """Go back to where the checkpoint stands; a partition without one goes on at the beginning of the log."""
         consumer = cast(driver.Consumer, self._app.consumer)
-        ours = {place for place in consumer.assignment() if place.topic == self._inputs}
+        ours = {place for place in consumer.assignment() if place.topic == self.inputs}
         known = marks(cast(dict[bytes, bytes], self._table.data))
         consumer._read_offset.update(dict.fromkeys(ours))
         await consumer.seek_wait({place: known[place.partition] for place in ours if place.partition in known})
@@ -168,7 +171,7 @@ class FaustPort:
 
     async def bounds(self, partition: int) -> Bounds:
         """Ask the broker what the partition holds now."""
-        place, consumer = TP(self._inputs, partition), self._app.consumer
+        place, consumer = TP(self.inputs, partition), self._app.consumer
         try:
             start = (await asyncio.wait_for(consumer.earliest_offsets(place), ACK_WITHIN_S))[place]
             end = (await asyncio.wait_for(consumer.highwaters(place), ACK_WITHIN_S))[place]
@@ -182,11 +185,14 @@ class FaustPort:
             message = event.message
             await self._room.acquire()
             timestamp_ms = round(message.timestamp * 1_000)
-            self._arrivals.put_nowait(Delivered(message.partition, message.offset, timestamp_ms, message.value))
+            unreadable = message.checksum == _UNREADABLE
+            self._arrivals.put_nowait(
+                Delivered(message.partition, message.offset, timestamp_ms, message.value, unreadable)
+            )
 
     def settled(self) -> None:
         """Faust's rebalance is over: recovery is done, the flow runs again."""
-        partitions = frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._inputs)
+        partitions = frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self.inputs)
         data = cast(dict[bytes, bytes], self._table.data)
         try:
             for key in [key for key in data if read_key(key)[0] not in partitions]:
@@ -234,8 +240,34 @@ class FaustPort:
         self.fail(self._app.crash_reason or RuntimeError(f"no end of a rebalance within {REBALANCE_WITHIN_S:.0f} s"))
 
 
+def stand_ins_for(inputs: str) -> StandIns:
+    """Return what makes a record without value for each offset that cannot be read: the log is read densely.
+
+    Of the checkpoint nothing may be left out: there it stays an error.
+
+    Args:
+        inputs: full name of the inputs.
+    """
+
+    def made(found: Unreadable) -> list[ConsumerRecord] | None:
+        topic, partition = found.partition
+        if topic != inputs:
+            return None
+        return [
+            ConsumerRecord(topic, partition, offset, found.timestamp, 0, None, None, _UNREADABLE, -1, -1, ())
+            for offset in range(found.offset, found.end)
+        ]
+
+    return made
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer with a fetch wait that suits decisions in milliseconds."""
+    """Faust's consumer with a fetch wait that suits decisions in milliseconds; a batch it cannot read is no end."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        inputs = cast(_App, self.app).port.inputs
+        step_over_unreadable(self._ensure_consumer(), Teller(log, count_unreadable), stand_ins_for(inputs))
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

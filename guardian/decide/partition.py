@@ -140,6 +140,9 @@ class Owned:
         step = self.reader.see(arrival.offset, _now_ms())
         if step is not Step.TAKE:
             return step
+        if arrival.unreadable:
+            self._lose(arrival)
+            return step
         outputs = self._jump(arrival) if self._leaping is not None else []
         payload = self._read(arrival)
         began_s = time.perf_counter()
@@ -274,9 +277,15 @@ class Owned:
         self._snapshots_end = 0  # from here on they are written anew
         self._leaping = place
 
+    def _lose(self, arrival: Delivered) -> None:
+        """Go on behind an input that cannot be read, as behind one that retention has deleted."""
+        metrics.JUMPS.labels(self._label, Place.UNREADABLE.name.lower()).inc()
+        self._leaping = self._leaping or Place.UNREADABLE
+        self.progress_s = time.monotonic()
+
     def _jump(self, arrival: Delivered) -> list[Output]:
         # The engine is told with the first record after the gap, whose timestamp is the log's time there.
-        truncated = self._leaping is not Place.RETENTION
+        truncated = self._leaping not in (Place.RETENTION, Place.UNREADABLE)
         outputs = self.engine.jump(arrival.offset, arrival.log_ms, truncated=truncated)
         # Snapshots from beyond a truncated end must not outlive it: every rollout is written anew.
         for flag in self._flags:

@@ -13,12 +13,14 @@ class Delivered(NamedTuple):
         offset: its place in the partition.
         log_ms: the broker's timestamp.
         value: its bytes; None for a record without any.
+        unreadable: true for an offset whose record batch cannot be read: what stood there is lost.
     """
 
     partition: int
     offset: int
     log_ms: int
     value: bytes | None
+    unreadable: bool = False
 
 
 class Settled(NamedTuple):

@@ -25,7 +25,7 @@ from guardian.wire.outputs import Message, encode_output
 MAX_IN_FLIGHT: Final = 5_000
 """Outputs handed over and not acked; from here on the fold waits."""
 
-STOP_WITHIN_S: Final = 10.0
+STOP_WITHIN_S: Final = 6.0
 GAP_S: Final = 0.001
 """Between two records that explain."""
 UNHURRIED: Final = 1_000
@@ -68,8 +68,7 @@ class Publisher:
 
     async def stop(self) -> None:
         """Send what is left as far as the broker takes it, and disconnect."""
-        for lane in (self._flags, self._records):
-            await lane.stop()
+        await asyncio.gather(self._flags.stop(), self._records.stop())
         if self.failure.done() and not self.failure.cancelled():
             self.failure.exception()  # it was raised, or the stop came first; either way it has been seen
         self.failure.cancel()

@@ -6,12 +6,16 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Final
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from guardian.core.inputs import Source
 from guardian.ingest.ranges import Closed, Folder
+from guardian.record_batches import Unreadable
 
+MAX_UNREADABLE: Final = 100
+"""Unreadable batches in one range; each is a dead letter."""
 _offset_of = attrgetter("offset")
 
 
@@ -40,6 +44,8 @@ class Lane:
         self.acked_arrival_ms = 0
         self.acked_at_s = 0.0
         self.closed: deque[Closed] = deque()
+        self._unreadable: list[Unreadable] = []
+        """Of the open range."""
         self._hole: int | None = None
         self._base = start
         self._announced = announced
@@ -78,7 +84,37 @@ class Lane:
         records = records[bisect_left(records, self.next, key=_offset_of) :]
         if not records:
             return True
-        first = records[0].offset
+        if not self._reaches(records[0].offset):
+            return False
+        while records:
+            records = records[self._fold(records) :]
+        return True
+
+    def leave_out(self, found: Unreadable) -> bool:
+        """Take note of a batch that cannot be read: its offsets belong to the ranges like any others.
+
+        Args:
+            found: of this partition, fetched under this assignment.
+
+        Returns:
+            False when it begins beyond the next offset: nothing was taken, seek back to `next`.
+        """
+        if found.end <= self.next:
+            return True
+        if found.offset > self.next and not self._reaches(found.offset):
+            return False
+        while self.next < found.end:
+            # The announced range ends where it was announced to end, also in the middle of a batch.
+            end = found.end if self._announced is None else min(found.end, self._announced)
+            self._unreadable.append(found._replace(offset=self.next, end=end))
+            self.next = end
+            self._close_announced()
+        if self._announced is None and len(self._unreadable) >= MAX_UNREADABLE:
+            self._close(self.next)
+        return True
+
+    def _reaches(self, first: int) -> bool:
+        """Whether to go on at this offset; what lies before it is not there."""
         if first > self.next and self._hole != self.next:
             # After a rebalance the consumer may hand out records from beyond the seek. Only when the same gap comes
             # again after seeking back is it a hole in the log itself: a transaction's marker, or retention.
@@ -87,8 +123,6 @@ class Lane:
         self._hole = None
         self.next = first
         self._close_announced()
-        while records:
-            records = records[self._fold(records) :]
         return True
 
     def _fold(self, records: Sequence[ConsumerRecord]) -> int:
@@ -114,7 +148,11 @@ class Lane:
             self._announced = None
 
     def _close(self, end: int) -> None:
-        self.closed.append(self._folder.close(self.source, self._base, end))
+        closed = self._folder.close(self.source, self._base, end)
+        if self._unreadable:
+            closed.leave_out(self._unreadable)
+            self._unreadable = []
+        self.closed.append(closed)
         self._base = end
         self._folder = self._new_folder()
 

@@ -108,6 +108,7 @@ async def _live(settings: Settings, kind: Kind, stop: asyncio.Event) -> None:
             session_timeout_ms=_SESSION_MS,
             heartbeat_interval_ms=_HEARTBEAT_MS,
             metadata_max_age_ms=_METADATA_MS,
+            stand_ins=lambda found: [found],  # a range counts the offsets that cannot be read, too
         )
         taker = await stack.enter_async_context(running(reader, settings))
         if kind == "telemetry":

@@ -8,12 +8,16 @@ from typing import Final, Protocol
 
 from aiokafka import ConsumerRecord
 
-from guardian.core.inputs import Source
-from guardian.errors import DecodeError
+from guardian.core.inputs import Batch, Source
+from guardian.errors import DecodeError, DecodeReason
 from guardian.kafka.catalogue import MAX_RECORD_BYTES
+from guardian.record_batches import Unreadable
+from guardian.wire.inputs import decode_payload, encode_payload
 
 RANGE_BYTES: Final = MAX_RECORD_BYTES // 2
 """A range is closed when its largest record may have reached this."""
+TOLD: Final = 0
+"""The input partition that hears of unreadable records: one alert is enough, and every installation has this one."""
 RECORD_BYTES: Final = 1_000_000
 """The largest value of an input record: room is left for the envelope."""
 
@@ -33,6 +37,14 @@ class DeadLetter:
         """Return the dead letter for a record that was refused."""
         place = f"{record.topic}/{record.partition}/{record.offset}"
         return cls(record.key, record.value, error.reason.value, error.message, place)
+
+    @classmethod
+    def of_unreadable(cls, found: Unreadable) -> DeadLetter:
+        """Return the dead letter for a batch that could not be read: where it stands, without bytes."""
+        place = f"{found.partition.topic}/{found.partition.partition}/{found.offset}"
+        return cls(
+            None, None, DecodeReason.UNREADABLE.value, f"offsets [{found.offset}, {found.end}): {found.why}", place
+        )
 
 
 @dataclass
@@ -67,6 +79,20 @@ class Closed:
     tally: Tally = field(default_factory=Tally)
     event_ms: int = 0
     arrival_ms: int = 0
+
+    def leave_out(self, found: Sequence[Unreadable]) -> None:
+        """Say what of the range could not be read: a dead letter for each batch, and one input partition is told.
+
+        Args:
+            found: batches, or the parts of them that lie in this range.
+        """
+        self.dead += map(DeadLetter.of_unreadable, found)
+        self.tally.dead_letters += len(found)
+        part = Batch(self.source, self.start, self.end)
+        if TOLD in self.parts and isinstance(payload := decode_payload(self.parts[TOLD]), Batch):
+            part = payload
+        part.unreadable = sum(each.end - each.offset for each in found)
+        self.parts[TOLD] = encode_payload(part)
 
 
 class Folder(Protocol):

@@ -20,6 +20,7 @@ from guardian.ingest.marks import MARKS_S, source_mark, watermarks
 from guardian.ingest.member import Membership, Places
 from guardian.ingest.pace import SETTLE_S, Pace
 from guardian.ingest.ranges import Closed, Folder
+from guardian.record_batches import Unreadable
 from guardian.wire.inputs import encode_payload
 
 log = logging.getLogger(__name__)
@@ -174,14 +175,16 @@ class Session:
             for partition in range(self._plan.input_partitions):
                 await self._clients.producer.send_and_wait(self._plan.inputs, value, partition=partition)
 
-    async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord | Unreadable]]:
         # Back-pressure: while a tick is being written, no more than one closed range waits in each lane; the records
         # that aiokafka holds meanwhile are bounded by its fetch size.
         if self._tick is not None and any(lane.closed for lane in self._lanes.values()):
             await self._collect(wait=True)
         patience_ms = self._pace.patience_ms(time.monotonic(), self._due_at(), self._tick is not None)
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(timeout_ms=patience_ms)
+            fetched: dict[TopicPartition, list[ConsumerRecord | Unreadable]] = await self._consumer.getmany(
+                timeout_ms=patience_ms
+            )
         except NoOffsetForPartitionError:
             return {}  # from before the seek
         except OffsetOutOfRangeError as error:
@@ -192,10 +195,13 @@ class Session:
             await asyncio.sleep(0)
         return fetched
 
-    def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord | Unreadable]]) -> None:
         for partition, records in fetched.items():
             lane = self._lanes.get(partition)
-            if lane is not None and not lane.take(records):
+            if lane is None:
+                continue
+            # What cannot be read comes in a list of its own.
+            if not (lane.leave_out(records[0]) if isinstance(records[0], Unreadable) else lane.take(records)):
                 log.warning("%s came at %d, expected %d: seeking back", partition, records[0].offset, lane.next)
                 self._consumer.seek(partition, lane.next)
 

@@ -14,8 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.metrics import UNREADABLE
 from guardian.kafka.security import refusal, security
 from guardian.kafka.settings import Settings
+from guardian.record_batches import StandIns, Teller, nothing, step_over_unreadable
 
 _log = logging.getLogger("guardian.kafka")
 
@@ -75,16 +77,38 @@ def producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
     )
 
 
-def consumer(settings: Settings, *topics: str, group: str | None = None, **overrides: Any) -> AIOKafkaConsumer:
-    """Return an unstarted consumer that commits nothing by itself and never guesses an offset.
+def count_unreadable(topic: str, offsets: int) -> None:
+    """Count offsets that were stepped over because they cannot be read."""
+    UNREADABLE.labels(topic).inc(offsets)
+
+
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped here
+    """A consumer that goes on behind record batches that it cannot read."""
+
+    stand_ins: StandIns = staticmethod(nothing)
+
+    async def start(self) -> None:
+        await super().start()
+        step_over_unreadable(self, Teller(_log, count_unreadable), self.stand_ins)
+
+
+def consumer(
+    settings: Settings,
+    *topics: str,
+    group: str | None = None,
+    stand_ins: StandIns = nothing,
+    **overrides: Any,
+) -> AIOKafkaConsumer:
+    """Return an unstarted consumer that commits nothing by itself, never guesses an offset, and is stopped by no batch.
 
     Args:
         settings: where Kafka is.
         topics: full names to subscribe to; none to subscribe or assign later.
         group: the group's full name, such as `settings.group("ingest")`; None to assign partitions oneself.
+        stand_ins: what it returns in the place of a record batch that cannot be read.
         overrides: arguments of AIOKafkaConsumer that differ.
     """
-    return AIOKafkaConsumer(
+    made = _Consumer(
         *topics,
         **{
             **connection(settings),
@@ -95,6 +119,8 @@ def consumer(settings: Settings, *topics: str, group: str | None = None, **overr
             **overrides,
         },
     )
+    made.stand_ins = stand_ins
+    return made
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:

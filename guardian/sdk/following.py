@@ -18,6 +18,7 @@ from openfeature.provider import ProviderStatus
 
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.errors import SettingsError
+from guardian.record_batches import Teller, step_over_unreadable
 from guardian.sdk.connection import Connection, leave
 from guardian.sdk.freshness import SILENT_BEATS, Freshness
 from guardian.sdk.quiet import FLAGS_THREAD, quieten_aiokafka, said
@@ -88,6 +89,8 @@ class Follower:
         """Set once the topic was read to its end for the first time."""
         self.beats = 0
         self.failures = 0
+        self.unreadable = 0
+        """Offsets of guardian.flags that were stepped over: their codec, checksum or size is not readable."""
         self._connection = connection
         self._store = store
         self._tell = tell
@@ -174,6 +177,9 @@ class Follower:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, self._timing.backoff_most_s)
 
+    def _count_unreadable(self, _: str, offsets: int) -> None:
+        self.unreadable += offsets
+
     def _failed(self, error: BaseException) -> None:
         self.failures += 1
         problem = said(error)
@@ -194,6 +200,7 @@ class Follower:
         )
         try:
             await consumer.start()
+            step_over_unreadable(consumer, Teller(_log, self._count_unreadable))
             ends = await self._assign(consumer)
             # Step 1: the whole topic into a store of its own. It is taken over as one step, so that a deleted flag
             # does not come back for a moment, and what is older than what we have changes nothing.

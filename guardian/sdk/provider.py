@@ -51,12 +51,14 @@ class ProviderCounts(Counts):
     Args:
         beats: guardian's signs of life.
         failures: connections that failed.
+        unreadable: records of guardian.flags that were stepped over because their batch cannot be read.
         evaluation_errors: evaluations with a wrong type, or with targeting that could not be run.
         overrides_ignored: evaluations that met an override whose value says nothing.
     """
 
     beats: int = 0
     failures: int = 0
+    unreadable: int = 0
     evaluation_errors: int = 0
     overrides_ignored: int = 0
 
@@ -213,6 +215,7 @@ class GuardianProvider(AbstractProvider):
             **seen,
             beats=follower.beats if follower else 0,
             failures=follower.failures if follower else 0,
+            unreadable=follower.unreadable if follower else 0,
             evaluation_errors=self._evaluation_errors,
             overrides_ignored=self._overrides_ignored,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,10 +14,11 @@ from guardian.errors import InternalError
 from guardian.ingest.coalesce import Bounds, Coalescer
 from guardian.ingest.intent import read_intent
 from guardian.ingest.known import Rollouts
-from guardian.ingest.lanes import Lane
+from guardian.ingest.lanes import MAX_UNREADABLE, Lane
 from guardian.ingest.marks import source_mark
 from guardian.ingest.pace import ALARM_S, BACKLOG_S, LITTLE_BEHIND, Pace
-from guardian.ingest.ranges import Closed
+from guardian.ingest.ranges import TOLD, Closed
+from guardian.record_batches import Unreadable
 from guardian.wire.inputs import decode_payload
 
 SOURCE = Source("guardian.telemetry", "id", 0)
@@ -199,3 +200,93 @@ def test_the_first_event_after_a_quiet_time_is_due_at_once_and_a_stream_once_a_t
     assert pace.due_at(urgent=True, behind=LITTLE_BEHIND + 1) == 5.0 + BACKLOG_S
     assert Pace(0.1).due_at(urgent=False, behind=0) < 0
     assert Pace(0.0, ticked_at=5.0).due_at(urgent=True, behind=10**6) == 5.0
+
+
+def unreadable(start: int, end: int) -> Unreadable:
+    return Unreadable(TopicPartition(SOURCE.topic, SOURCE.partition), start, end, 0, "no such codec")
+
+
+def left_out(closed: Closed) -> int:
+    batch = decode_payload(closed.parts[TOLD])
+    assert isinstance(batch, Batch)
+    assert (batch.start, batch.end) == (closed.start, closed.end)
+    return batch.unreadable
+
+
+def test_B4_offsets_that_cannot_be_read_belong_to_the_range_and_are_told() -> None:
+    mine = lane()
+    assert mine.take(records(0, 3))
+    assert mine.leave_out(unreadable(3, 8))
+    assert mine.take(records(8, 10))
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed), left_out(closed)) == (0, 10, 5, 5)
+    (letter,) = closed.dead
+    assert (letter.reason, letter.source, letter.key, letter.value) == (
+        "unreadable",
+        "guardian.telemetry/0/3",
+        None,
+        None,
+    )
+    assert letter.detail == "offsets [3, 8): no such codec"
+    assert closed.tally.dead_letters == 1
+
+
+def test_B4_a_range_of_nothing_but_unreadable_offsets_is_written_and_acked_like_any_other() -> None:
+    mine = lane(start=5)
+    assert mine.leave_out(unreadable(5, 7))
+    assert mine.waits
+    closed = mine.take_range()
+    assert (closed.start, closed.end, events(closed), left_out(closed)) == (5, 7, 0, 2)
+    mine.acknowledge(closed, 1.0)
+    assert (mine.acked, mine.next) == (7, 7)
+
+
+def test_B4_an_announced_range_ends_where_it_was_announced_also_within_an_unreadable_batch() -> None:
+    mine = lane(start=10, announced=14)
+    assert mine.take(records(10, 12))
+    assert mine.leave_out(unreadable(12, 20))
+    first, second = mine.take_range(), mine.take_range()
+    assert [(c.start, c.end, events(c), left_out(c)) for c in (first, second)] == [(10, 14, 2, 2), (14, 20, 0, 6)]
+
+
+def test_B4_an_unreadable_batch_that_begins_before_the_position_counts_from_there() -> None:
+    mine = lane(start=4)
+    assert mine.leave_out(unreadable(0, 3)), "all of it was dealt with before"
+    assert not mine.waits
+    assert mine.leave_out(unreadable(2, 6))
+    assert left_out(mine.take_range()) == 2
+
+
+def test_an_unreadable_batch_from_beyond_a_seek_is_refused_once() -> None:
+    mine = lane()
+    assert not mine.leave_out(unreadable(5, 7)), "seek back"
+    assert mine.leave_out(unreadable(5, 7)), "the same gap again: it is in the log itself"
+    closed = mine.take_range()
+    assert (closed.start, closed.end, left_out(closed)) == (0, 7, 2)
+
+
+def test_a_flood_of_unreadable_batches_closes_its_ranges() -> None:
+    mine = lane()
+    for number in range(MAX_UNREADABLE * 2 + 1):
+        assert mine.leave_out(unreadable(number, number + 1))
+    assert [len(closed.dead) for closed in mine.closed] == [MAX_UNREADABLE] * 2
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=20), st.integers(0, 30))
+def test_whatever_is_unreadable_ranges_follow_one_another_and_every_offset_is_in_one(
+    pieces: list[tuple[int, bool]], announced: int
+) -> None:
+    mine, at = lane(announced=announced or None), 0
+    for size, is_good in pieces:
+        assert mine.take(records(at, at + size)) if is_good else mine.leave_out(unreadable(at, at + size))
+        at += size
+    closed = []
+    while mine.waits:
+        closed.append(mine.take_range())
+    done = at if at >= announced else 0
+    assert sum(c.end - c.start for c in closed) == done
+    assert [c.start for c in closed] == [0, *(c.end for c in closed)][: len(closed)]
+    good = sum(size for size, is_good in pieces if is_good)
+    if done:
+        assert sum(map(events, closed)) == good
+        assert sum(left_out(c) for c in closed if c.dead) == at - good

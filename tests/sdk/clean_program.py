@@ -6,6 +6,8 @@ import importlib.util
 import json
 import sys
 
+from aiokafka import codec
+
 import guardian.sdk
 
 SERVER_ONLY = ("faust", "mode", "numpy", "pydantic", "msgspec", "confluent_kafka", "typer", "rich", "lark", "fastapi")
@@ -36,6 +38,7 @@ def main(bootstrap: str, prefix: str) -> None:
                 "installed": [name for name in SERVER_ONLY if importlib.util.find_spec(name)],
                 "imported": [name for name in SERVER_ONLY if name in sys.modules],
                 "rooms": sorted(rooms),
+                "codecs": [name for name in ("gzip", "lz4", "snappy", "zstd") if getattr(codec, f"has_{name}")()],
             }
         )
     )

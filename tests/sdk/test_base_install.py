@@ -61,7 +61,9 @@ def test_the_base_install_brings_the_sdk_and_nothing_of_the_server(embedded: Emb
         "guardian.core.events",
         "guardian.core.split",
         "guardian.errors",
+        "guardian.record_batches",
     ]
+    assert said["codecs"] == ["gzip", "lz4", "snappy", "zstd"], "a kill is obeyed in whatever codec it comes"
     values = asyncio.run(arrived(settings, 1))
     assert {decode_telemetry(value).service for value in values} == {"clean"}
     (migration,) = asyncio.run(arrived(settings, 1, topic="migrations"))

@@ -23,6 +23,8 @@ _STANDS: Final = {
 }
 """What holds promotions up until a person has acted, and what to do."""
 _HAPPENED: Final = {
+    "unreadable": "guardian tail dead-letters names each batch; gzip, snappy, lz4 and zstd are read: look at the"
+    " producer, then at the brokers' disks; it ends after an hour without another one",
     "inputs_lost": "find out what cut guardian.inputs; evidence began anew, and it ends when the windows are full",
     "log_time_leap": "look at the brokers' clocks (NTP); it ends after an hour without another one",
 }
