@@ -43,7 +43,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 _aside: Final = Aside()
-_tasks: Final[set[asyncio.Task[None]]] = set()
+_tasks: Final[dict[asyncio.Task[None], _Other]] = {}
 
 
 class DualRunFunction(Protocol[P, R_co]):
@@ -218,17 +218,24 @@ class _Pair:
             self.reporter.without_candidate(self.control)
             return await self.control(*args, **kwargs)
         call = self._begin(args, kwargs)
-        if call.by_candidate:
-            result = await run_async(self.candidate, (args, kwargs), self.plan.serve_limit_ms)
-        else:
-            result = await run_async(self.control, (args, kwargs))
-        if result.was_cancelled:
-            self.reporter.cancelled(call.served, result, compared=call.compared)
-        elif self._must_fall_back(call, result):
-            result = self._fell_back(call, result, await run_async(self.control, call.arguments))
-        else:
-            self.reporter.served(call.served, result)
-            self._start_aside(call, result)
+        began_s = time.perf_counter()
+        result = None
+        try:
+            if call.by_candidate:
+                result = await run_async(self.candidate, (args, kwargs), self.plan.serve_limit_ms)
+            else:
+                result = await run_async(self.control, (args, kwargs))
+            if result.was_cancelled:
+                self.reporter.cancelled(call.served, result, compared=call.compared)
+            elif self._must_fall_back(call, result):
+                result = self._fell_back(call, result, await run_async(self.control, call.arguments))
+            else:
+                self.reporter.served(call.served, result)
+                self._start_aside(call, result)
+        except GeneratorExit as error:  # this coroutine is destroyed: what it waits for cannot return any more
+            destroyed = result or Result(None, error, (time.perf_counter() - began_s) * 1000)
+            self.reporter.cancelled(call.served, destroyed, compared=call.compared)
+            raise
         return given(result)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
@@ -280,11 +287,14 @@ class _Pair:
         if not call.compared:
             return
         if len(_tasks) >= MAX_TASKS:
+            _give_up_tasks(of_closed_loops=True)
+        if len(_tasks) >= MAX_TASKS:
             self.reporter.counts.add("over_capacity")
         elif (first := self._kept(result)) is not None:
-            task = asyncio.get_running_loop().create_task(_Other(self, call, first).run_async(), context=call.context)
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+            other = _Other(self, call, first)
+            task = asyncio.get_running_loop().create_task(other.run_async(), context=call.context)
+            _tasks[task] = other
+            task.add_done_callback(lambda done: _tasks.pop(done, None))
 
     def _kept(self, result: Result) -> Result | None:
         """What is compared later: a picture, as the caller may change the result; or the result for `compare`."""
@@ -323,9 +333,14 @@ class _Other:
 
     async def run_async(self) -> None:
         """Run a coroutine, as the task that this is."""
-        found = await run_async(self._function, self._call.arguments, self._pair.plan.limit_ms)
+        self._began_s = time.monotonic()
+        try:
+            found = await run_async(self._function, self._call.arguments, self._pair.plan.limit_ms)
+        except GeneratorExit:  # this coroutine is destroyed: what it waits for cannot return any more
+            self.give_up()
+            raise
         if found.was_cancelled and not isinstance(found.error, SystemExit):
-            self._cancelled(found.took_ms)
+            self.give_up()
             given(found)
         self._ended(found)
 
@@ -339,11 +354,8 @@ class _Other:
 
     def give_up(self) -> None:
         """Tell that it did not end, and perhaps never began."""
-        began_s = self._began_s
-        self._cancelled(0.0 if began_s is None else (time.monotonic() - began_s) * 1000)
-
-    def _cancelled(self, took_ms: float) -> None:
         if self._claim():
+            took_ms = 0.0 if self._began_s is None else (time.monotonic() - self._began_s) * 1000
             self._pair.reporter.cancelled_aside(self._call.served, self._first.took_ms, round(took_ms, 3))
 
     def _ended(self, other: Result) -> None:
@@ -366,6 +378,19 @@ class _Other:
         return False
 
 
+def _give_up_tasks(*, of_closed_loops: bool) -> None:
+    """Tell the coroutines that run aside and will not end: those of event loops that are closed, or all of them."""
+    for task, other in list(_tasks.items()):
+        if not of_closed_loops or task.get_loop().is_closed():
+            other.give_up()
+            _tasks.pop(task, None)
+
+
+def _end_all() -> None:
+    end_all()
+    _give_up_tasks(of_closed_loops=False)
+
+
 # Registered after the telemetry's own, which the imports above have registered: so it is called before them, and what
 # it tells is still sent.
-atexit.register(end_all)
+atexit.register(_end_all)
