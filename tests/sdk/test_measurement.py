@@ -271,11 +271,15 @@ class _Stress:
 
         async def one(number: int) -> None:
             async with self.begin(f"a{name}/{number}", None):
-                await asyncio.sleep(chance.choice([0, 0, 0.001, 3_600]))
+                for _ in range(chance.randrange(6)):
+                    await asyncio.sleep(0)
+                if chance.randrange(3) == 0:
+                    await asyncio.Event().wait()
 
         async def scene() -> None:
             running = [asyncio.create_task(one(number)) for number in range(150)]
-            await asyncio.sleep(0.005)
+            for _ in range(3):
+                await asyncio.sleep(0)
             for task in running[::2]:
                 task.cancel()
             await asyncio.sleep(0)
