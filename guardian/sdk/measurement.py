@@ -16,6 +16,8 @@ from guardian.sdk.served import ServedLike
 
 Evaluations = ServedLike | Iterable[ServedLike] | None
 
+_OK: Final[RequestFields] = {}
+_HANG: Final[RequestFields] = {"outcome": "hang"}
 ABANDONED: Final = "abandoned"
 """The `error_type` of a measurement that nobody could end any more."""
 
@@ -37,14 +39,14 @@ class MeasurementSetup:
         open: those that are not told yet.
         hang_after_s: seconds without progress after which a measurement is told as `hang`; None for never.
         answers: types of exceptions that are answers, beside those with a status.
-        tell: sends a request; never blocks, never raises.
+        request: `Telemetry.request`.
         wake: called at each beginning; sees to it that somebody looks for hanging measurements.
     """
 
     open: OpenMeasurements
     hang_after_s: float | None
     answers: tuple[type[BaseException], ...]
-    tell: Callable[[Evaluations, RequestFields], None]
+    request: Callable[..., None]
     wake: Callable[[], None]
 
 
@@ -85,7 +87,7 @@ class Measurement:
     def end(self, error: BaseException | None = None) -> None:
         """Tell how it went, unless it is told already."""
         if error is None or is_answer(error, self._answers):
-            self.finish()
+            self._tell(_OK)
         else:
             self.finish(failure_of(error), type(error).__name__)
 
@@ -112,20 +114,23 @@ class Measurement:
     def tell_hang(self, now_s: float) -> None:
         """Tell it as `hang` if it has made no progress for `hang_after_s`; its later end is then not told."""
         if self._hang_after_s is not None and self.idle_s(now_s) > self._hang_after_s:
-            self._tell({}, {"outcome": "hang"})
+            self._tell(_OK, _HANG)
 
     def disown(self) -> None:
         """Leave the telling to the parent process."""
         self._untold.clear()
 
-    def _tell(self, default: RequestFields, certain: RequestFields | None = None) -> None:
+    def _tell(self, default: RequestFields, certain: RequestFields = _OK) -> None:
         try:
             self._untold.pop()
         except IndexError:  # told already, or never begun
             return
-        self._setup.open.remove(self._key)
-        latency_ms = (time.perf_counter() - self.began_s) * 1000
-        self._setup.tell(self._served, {"latency_ms": latency_ms, **default, **self.fields, **(certain or {})})
+        setup = self._setup
+        setup.open.remove(self._key)
+        told: RequestFields = {"latency_ms": (time.perf_counter() - self.began_s) * 1000, **default, **self.fields}
+        if certain is not _OK:
+            told.update(certain)
+        setup.request(self._served, **told)
 
     def __enter__(self) -> Self:
         self.begin()

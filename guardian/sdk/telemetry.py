@@ -25,7 +25,7 @@ from guardian.sdk.events import (
 )
 from guardian.sdk.filing import FileSink
 from guardian.sdk.heart import TellsChanges
-from guardian.sdk.measurement import Evaluations, Measurement, MeasurementSetup
+from guardian.sdk.measurement import Measurement, MeasurementSetup
 from guardian.sdk.open_measurements import OpenMeasurements
 from guardian.sdk.outbox import Letter
 from guardian.sdk.quiet import said
@@ -107,7 +107,7 @@ class Telemetry:
             if isinstance(provider, TellsChanges):
                 provider.tell_changes(kafka.heart)
         self._measuring = MeasurementSetup(
-            self._open, options.hang_after_s, tuple(answers), self._tell_measured, self._sink.start
+            self._open, options.hang_after_s, tuple(answers), self.request, self._sink.start
         )
         _living.add(self)
 
@@ -295,9 +295,6 @@ class Telemetry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _tell_measured(self, served: Evaluations, fields: RequestFields) -> None:
-        self.request(served, **fields)
 
     def _told(self, served: ServedLike | Iterable[ServedLike] | None, fields: RequestFields) -> list[Served]:
         if served is None:
