@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
@@ -23,8 +22,11 @@ class Job(Protocol):
     def run(self) -> None:
         """Do it."""
 
-    def look(self, now_s: float) -> None:
-        """Called now and then while it runs, from other threads: time to say that it takes too long."""
+    def look(self, now_s: float) -> bool:
+        """Return whether it takes too long; called now and then while it runs, from other threads: time to say so."""
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more: it will never run, or the process ends before it does."""
 
 
 class Aside:
@@ -50,7 +52,10 @@ class Aside:
         self._started = 0
 
     def put(self, job: Job) -> bool:
-        """Take a job; false when too many wait already. Never blocks."""
+        """Take a job; false when too many wait already. Never blocks.
+
+        When every thread is held by a job that takes too long, those that wait may never run: they are given up.
+        """
         with self._changed:
             running = list(self._running)
             taken = len(running) + len(self._queue) < self._threads + self._waiting
@@ -60,15 +65,39 @@ class Aside:
                     self._started += 1
                     threading.Thread(target=self._work, name="guardian-dual-run", daemon=True).start()
                 self._changed.notify_all()
-        now_s = time.monotonic()
-        for other in running:
-            other.look(now_s)
+        if self._look(running) == self._threads:
+            self._give_up_queue()
         return taken
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until nothing runs or waits; false when the time was up first."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._running, timeout_s)
+            done = self._changed.wait_for(lambda: not self._queue and not self._running, timeout_s)
+            running = list(self._running)
+        self._look(running)
+        return done
+
+    def give_up(self) -> None:
+        """Give up all that runs and waits: the process ends."""
+        with self._changed:
+            running = list(self._running)
+        self._look(running)
+        for job in running:
+            job.give_up()
+        self._give_up_queue()
+
+    def _look(self, running: list[Job]) -> int:
+        """Look at what runs; returns how many take too long."""
+        now_s = time.monotonic()
+        return sum([job.look(now_s) for job in running])
+
+    def _give_up_queue(self) -> None:
+        with self._changed:
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+        for job in waiting:
+            job.give_up()
 
     def _work(self) -> None:
         while True:
@@ -92,10 +121,12 @@ class Aside:
 _living: weakref.WeakSet[Aside] = weakref.WeakSet()
 
 
-def _wait_all() -> None:
+def end_all() -> None:
+    """Wait for a moment for what runs and waits, and give up the rest; done when the process ends."""
     end_s = time.monotonic() + END_WITHIN_S
     for aside in list(_living):
         aside.wait(max(end_s - time.monotonic(), 0.0))
+        aside.give_up()
 
 
 def _begin_anew() -> None:
@@ -103,6 +134,5 @@ def _begin_anew() -> None:
         aside._begin()
 
 
-atexit.register(_wait_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)

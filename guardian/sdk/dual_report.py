@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from guardian.sdk.answers import is_answer
 from guardian.sdk.comparing import Comparison, compare
 from guardian.sdk.dual_options import Plan
 from guardian.sdk.dual_result import Result
@@ -34,7 +35,8 @@ class DualRunCounts:
         over_capacity: comparisons left out, as too many ran or waited already.
         not_copied: comparisons left out, as the arguments could not be copied.
         late: other implementations that took longer than `limit_ms`.
-        cancelled: other implementations that were cancelled, such as at the end of the event loop.
+        cancelled: calls that were cancelled, and other implementations that were, such as at the end of the event
+            loop; also those that hang when the process ends, or that never get a thread because others hang.
         compare_errors: comparisons that failed themselves, or met what cannot be compared.
         fallbacks: calls that the old implementation served because the new one failed.
     """
@@ -50,7 +52,7 @@ class DualRunCounts:
     cancelled: int = 0
     compare_errors: int = 0
     fallbacks: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def add(self, name: str) -> None:
         """Count one."""
@@ -72,7 +74,7 @@ class Reporter:
 
     def served(self, served: Served, result: Result) -> None:
         """Tell how the implementation that served did."""
-        kind = "failure" if result.error is not None else "success"
+        kind = "failure" if result.error is not None and not is_answer(result.error) else "success"
         self._tell(kind, served, result, duration=result.took_s)
 
     def agreed(self, served: Served, candidate: Result) -> None:
@@ -103,6 +105,36 @@ class Reporter:
         """Tell that the candidate did not answer in time: no match, although nothing was compared."""
         found = Comparison(False, None, f"$: no answer from the candidate within {self._plan.limit_ms:g} ms")
         self._tell_pair(served, found, took_ms, self._plan.limit_ms)
+
+    def cancelled(self, served: Served, result: Result, *, compared: bool) -> None:
+        """Tell that a call did not end: it was cancelled, or the process ends.
+
+        For guardian this is a failure of the one that served. Otherwise an implementation that hangs looks the better
+        the more of its calls are given up.
+
+        Args:
+            served: the evaluation.
+            result: of the implementation that the flag chose.
+            compared: whether both would have been compared.
+        """
+        self.counts.add("cancelled")
+        self._tell("failure", served, result, duration=result.took_s)
+        if compared:
+            by_candidate = served.value is True
+            times = (None, result.took_ms) if by_candidate else (result.took_ms, None)
+            self._event("dual_run", served, cancelled=True, control_ms=times[0], candidate_ms=times[1])
+
+    def cancelled_aside(self, served: Served, first_ms: float, other_ms: float) -> None:
+        """Tell that the implementation that did not serve was cancelled, or never ended.
+
+        Args:
+            served: the evaluation.
+            first_ms: how long the one that served took.
+            other_ms: how long the other one had run until then.
+        """
+        self.counts.add("cancelled")
+        control_ms, candidate_ms = (other_ms, first_ms) if served.value is True else (first_ms, other_ms)
+        self._event("dual_run", served, cancelled=True, control_ms=control_ms, candidate_ms=candidate_ms)
 
     def failed(self, error: BaseException) -> None:
         """Count a comparison that did not come about."""
@@ -149,9 +181,8 @@ class Reporter:
         )
 
     def _tell(self, kind: str, served: Served, result: Result, duration: float | None = None, reason: str = "") -> None:
-        error_type = type(result.error).__name__ if result.error is not None else None
         metadata = {"reason": reason} if reason else {}
-        self._event(kind, served, duration, metadata, error_type=error_type)
+        self._event(kind, served, duration, metadata, error_type=result.error_type)
 
     def _event(
         self,

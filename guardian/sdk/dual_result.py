@@ -13,6 +13,7 @@ from guardian.sdk.aside import Aside
 from guardian.sdk.copying import Arguments
 from guardian.sdk.drawing import Drawn, Raised, draw
 
+CANCELLED: Final = "cancelled"
 _SERVING_THREADS: Final = 16
 _serving: Final = Aside(_SERVING_THREADS, waiting=0)
 
@@ -39,6 +40,18 @@ class Result:
     def took_s(self) -> float:
         """The same in seconds, as migration events count it."""
         return round(self.took_ms / 1000, 6)
+
+    @property
+    def error_type(self) -> str | None:
+        """The name of what it raised; `cancelled` for every way not to end, None for a result."""
+        if self.error is None:
+            return None
+        return CANCELLED if self.was_cancelled else type(self.error).__name__
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether it was cancelled, or ended with the process, and gave nothing."""
+        return self.error is not None and not isinstance(self.error, Exception)
 
     def draw(self, max_nodes: int) -> Drawn:
         """Return its picture, taken now if it was not before.
@@ -67,25 +80,23 @@ class _Serving:
 
     def run(self) -> None:
         """Run it."""
-        self.result = self._context.run(run, self._function, self._arguments, BaseException)
+        self.result = self._context.run(run, self._function, self._arguments)
         self.ended.set()
 
-    def look(self, now_s: float) -> None:
+    def look(self, now_s: float) -> bool:
         """Nothing to tell: the request waits for itself."""
+        return False
+
+    def give_up(self) -> None:
+        """Nothing to tell: the request has told that it stopped waiting."""
 
 
-def run(function: Any, arguments: Arguments, caught: type[BaseException] = Exception) -> Result:
-    """Run a function here.
-
-    Args:
-        function: what to run.
-        arguments: with what.
-        caught: exceptions of this type are its result; others go on their way.
-    """
+def run(function: Any, arguments: Arguments) -> Result:
+    """Run a function here; whatever it raises is its result."""
     began_s = time.perf_counter()
     try:
         value = function(*arguments[0], **arguments[1])
-    except caught as error:
+    except BaseException as error:
         return Result(None, error, (time.perf_counter() - began_s) * 1000)
     return Result(value, None, (time.perf_counter() - began_s) * 1000)
 
@@ -99,22 +110,17 @@ def run_within(function: Any, arguments: Arguments, limit_ms: float) -> Result:
     return job.result or Result(None, OutOfTime(f"no answer within {limit_ms:g} ms"), limit_ms)
 
 
-async def run_async(
-    function: Any, arguments: Arguments, limit_ms: float | None = None, caught: type[BaseException] = Exception
-) -> Result:
-    """Run a coroutine here; it is cancelled when `limit_ms` are over.
+async def run_async(function: Any, arguments: Arguments, limit_ms: float | None = None) -> Result:
+    """Run a coroutine here; it is cancelled when `limit_ms` are over, None for no limit.
 
-    Args:
-        function: what to run.
-        arguments: with what.
-        limit_ms: None for no limit.
-        caught: exceptions of this type, and every Exception, are its result; others go on their way.
+    Whatever it raises is its result, a cancellation of the caller too: the caller must raise that again, and must not
+    wait for anything before.
     """
     began_s = time.perf_counter()
     try:
         async with asyncio.timeout(None if limit_ms is None else limit_ms / 1000) as limit:
             value = await function(*arguments[0], **arguments[1])
-    except (Exception, caught) as error:
+    except BaseException as error:
         took_ms = (time.perf_counter() - began_s) * 1000
         out_of_time = isinstance(error, TimeoutError) and limit.expired()
         return Result(None, OutOfTime(f"no answer within {limit_ms} ms") if out_of_time else error, took_ms)

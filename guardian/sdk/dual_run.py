@@ -14,6 +14,7 @@ Both really run: see `dual_run` for what that means.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import copy
 import functools
@@ -26,7 +27,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack
 
 from openfeature import api
 
-from guardian.sdk.aside import Aside
+from guardian.sdk.aside import Aside, end_all
 from guardian.sdk.copying import Arguments, copied
 from guardian.sdk.drawing import Drawn
 from guardian.sdk.dual_options import DualRunOptions, Plan, Sampler, context_of, subject_of
@@ -42,7 +43,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 _aside: Final = Aside()
-_tasks: Final[set[asyncio.Task[None]]] = set()
+_tasks: Final[dict[asyncio.Task[None], _Other]] = {}
 
 
 class DualRunFunction(Protocol[P, R_co]):
@@ -69,6 +70,8 @@ def dual_run(
     the other one runs with the same arguments, on another thread or as another task, and both results are compared.
     Guardian is told: `success` or `failure` of the one that served, `fallback` when the old one had to step in, and
     `dual_run` with what the comparison found; a trigger such as `dual_run assertions fail > 100/hour` acts on it.
+    A call that is cancelled is a `failure` with the error type `cancelled`, and its comparison a `dual_run` with
+    `cancelled` and without `match`. An exception that is an answer, such as a 404, is a `success`.
 
     For whom both run is said by the rollout's step, `dual_run: 20%`, while it lasts. Before the start, after a rollback
     and under the kill switch nothing runs twice. Where guardian says nothing of it, `sample` does.
@@ -200,7 +203,9 @@ class _Pair:
             result = run(self.candidate, (args, kwargs))
         else:
             result = run_within(self.candidate, (args, kwargs), self.plan.serve_limit_ms)
-        if self._must_fall_back(call, result):
+        if result.was_cancelled:
+            self.reporter.cancelled(call.served, result, compared=call.compared)
+        elif self._must_fall_back(call, result):
             result = self._fell_back(call, result, run(self.control, call.arguments))
         else:
             self.reporter.served(call.served, result)
@@ -213,15 +218,24 @@ class _Pair:
             self.reporter.without_candidate(self.control)
             return await self.control(*args, **kwargs)
         call = self._begin(args, kwargs)
-        if call.by_candidate:
-            result = await run_async(self.candidate, (args, kwargs), self.plan.serve_limit_ms)
-        else:
-            result = await run_async(self.control, (args, kwargs))
-        if self._must_fall_back(call, result):
-            result = self._fell_back(call, result, await run_async(self.control, call.arguments))
-        else:
-            self.reporter.served(call.served, result)
-            self._start_aside(call, result)
+        began_s = time.perf_counter()
+        result = None
+        try:
+            if call.by_candidate:
+                result = await run_async(self.candidate, (args, kwargs), self.plan.serve_limit_ms)
+            else:
+                result = await run_async(self.control, (args, kwargs))
+            if result.was_cancelled:
+                self.reporter.cancelled(call.served, result, compared=call.compared)
+            elif self._must_fall_back(call, result):
+                result = self._fell_back(call, result, await run_async(self.control, call.arguments))
+            else:
+                self.reporter.served(call.served, result)
+                self._start_aside(call, result)
+        except GeneratorExit as error:  # this coroutine is destroyed: what it waits for cannot return any more
+            destroyed = result or Result(None, error, (time.perf_counter() - began_s) * 1000)
+            self.reporter.cancelled(call.served, destroyed, compared=call.compared)
+            raise
         return given(result)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
@@ -253,6 +267,9 @@ class _Pair:
 
     def _fell_back(self, call: _Call, candidate: Result, control: Result) -> Result:
         """Tell what became of a call that the new implementation failed; returns what serves."""
+        if control.was_cancelled:
+            self.reporter.cancelled(call.served, candidate, compared=call.compared)
+            return control
         if type(control.error) is type(candidate.error):
             self.reporter.agreed(call.served, candidate)
         else:
@@ -270,11 +287,14 @@ class _Pair:
         if not call.compared:
             return
         if len(_tasks) >= MAX_TASKS:
+            _give_up_tasks(of_closed_loops=True)
+        if len(_tasks) >= MAX_TASKS:
             self.reporter.counts.add("over_capacity")
         elif (first := self._kept(result)) is not None:
-            task = asyncio.get_running_loop().create_task(_Other(self, call, first).run_async(), context=call.context)
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+            other = _Other(self, call, first)
+            task = asyncio.get_running_loop().create_task(other.run_async(), context=call.context)
+            _tasks[task] = other
+            task.add_done_callback(lambda done: _tasks.pop(done, None))
 
     def _kept(self, result: Result) -> Result | None:
         """What is compared later: a picture, as the caller may change the result; or the result for `compare`."""
@@ -309,21 +329,34 @@ class _Other:
     def run(self) -> None:
         """Run a function, on this thread."""
         self._began_s = time.monotonic()
-        self._ended(self._call.context.run(run, self._function, self._call.arguments, BaseException))
+        self._ended(self._call.context.run(run, self._function, self._call.arguments))
 
     async def run_async(self) -> None:
         """Run a coroutine, as the task that this is."""
+        self._began_s = time.monotonic()
         try:
-            self._ended(await run_async(self._function, self._call.arguments, self._pair.plan.limit_ms, SystemExit))
-        except asyncio.CancelledError:
-            self._pair.reporter.counts.add("cancelled")
+            found = await run_async(self._function, self._call.arguments, self._pair.plan.limit_ms)
+        except GeneratorExit:  # this coroutine is destroyed: what it waits for cannot return any more
+            self.give_up()
             raise
+        if found.was_cancelled and not isinstance(found.error, SystemExit):
+            self.give_up()
+            given(found)
+        self._ended(found)
 
-    def look(self, now_s: float) -> None:
-        """Tell when it takes too long; called from other threads while it runs."""
+    def look(self, now_s: float) -> bool:
+        """Return whether it takes too long, and tell so; called from other threads while it runs."""
         began_s = self._began_s
-        if began_s is not None and (now_s - began_s) * 1000 > self._pair.plan.limit_ms and self._claim():
+        takes_too_long = began_s is not None and (now_s - began_s) * 1000 > self._pair.plan.limit_ms
+        if takes_too_long and self._claim():
             self._late()
+        return takes_too_long
+
+    def give_up(self) -> None:
+        """Tell that it did not end, and perhaps never began."""
+        if self._claim():
+            took_ms = 0.0 if self._began_s is None else (time.monotonic() - self._began_s) * 1000
+            self._pair.reporter.cancelled_aside(self._call.served, self._first.took_ms, round(took_ms, 3))
 
     def _ended(self, other: Result) -> None:
         if not self._claim():
@@ -343,3 +376,21 @@ class _Other:
         with suppress(IndexError):
             return self._open.pop()
         return False
+
+
+def _give_up_tasks(*, of_closed_loops: bool) -> None:
+    """Tell the coroutines that run aside and will not end: those of event loops that are closed, or all of them."""
+    for task, other in list(_tasks.items()):
+        if not of_closed_loops or task.get_loop().is_closed():
+            other.give_up()
+            _tasks.pop(task, None)
+
+
+def _end_all() -> None:
+    end_all()
+    _give_up_tasks(of_closed_loops=False)
+
+
+# Registered after the telemetry's own, which the imports above have registered: so it is called before them, and what
+# it tells is still sent.
+atexit.register(_end_all)

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 
 from guardian.sdk.outbox import Letter, Outbox
-from guardian.sdk.sending import FLUSH_AT_EXIT_S, TelemetryOptions
+from guardian.sdk.sending import FLUSH_AT_EXIT_S, SinkHooks, TelemetryOptions
 
 _ROUND = 5_000
 _log = logging.getLogger("guardian.sdk")
@@ -21,10 +21,12 @@ class FileSink:
     Args:
         path: the file; created when it is not there.
         options: bounds and times.
+        hooks: what is called on that thread, and at the end; no heartbeats, which a file brings in too late.
     """
 
-    def __init__(self, path: Path, options: TelemetryOptions | None = None) -> None:
+    def __init__(self, path: Path, options: TelemetryOptions | None = None, hooks: SinkHooks | None = None) -> None:
         self._options = options or TelemetryOptions()
+        self._hooks = hooks or SinkHooks()
         self._path = path
         self.outbox = Outbox(self._options.max_events, self._options.max_bytes)
         self.failures = 0
@@ -46,11 +48,15 @@ class FileSink:
             self._wake.set()
 
     def start(self) -> None:
-        """Start the thread, if it does not run."""
-        with self._starting:
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="guardian-telemetry", daemon=True)
-                self._thread.start()
+        """Start the thread, if it does not run. Waits for no lock: whoever holds it is starting the thread."""
+        if self._thread is None and not self._closed and self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._run, name="guardian-telemetry", daemon=True)
+                    thread.start()
+                    self._thread = thread
+            finally:
+                self._starting.release()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was taken is written or dropped; false when the time was up first."""
@@ -59,6 +65,8 @@ class FileSink:
 
     def close(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
         """Flush, and end the thread; returns whether everything was written or dropped in time."""
+        if not self._closed and self._thread is not None:
+            self._hooks.farewell()
         self._closed = True
         thread = self._thread
         self._wake.set()
@@ -71,6 +79,7 @@ class FileSink:
     def _run(self) -> None:
         while True:
             closing = self._closed
+            self._hooks.sweep()
             self._wake.wait(self._options.linger_s)
             self._wake.clear()
             while letters := self.outbox.take(_ROUND):

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -25,6 +25,7 @@ from guardian.sdk.outbox import MAX_BYTES, MAX_EVENTS, Letter, Outbox
 from guardian.sdk.quiet import TELEMETRY_THREAD, quieten_aiokafka, said
 
 FLUSH_AT_EXIT_S: Final = 2.0
+HANG_AFTER_S: Final = 60.0
 _BATCH_BYTES: Final = 128 * 1024
 _ROUND: Final = 5_000
 _log = logging.getLogger("guardian.sdk")
@@ -46,6 +47,8 @@ class TelemetryOptions:
         heartbeat_s: how often an instance says that it is alive; 0 for never.
         heartbeat_soon_s: when a flag that it has evaluated changes, it says so at a random moment within so many
             seconds: a thousand instances do not all speak in the same one.
+        hang_after_s: a measurement that makes no progress for so many seconds is told as `hang`, while it is still
+            open; None for never. `measure(..., hang_after_s=...)` says it for one block.
         kafka: further arguments of aiokafka's clients, such as `security_protocol`, `ssl_context`, `sasl_mechanism`;
             None for what the environment says of TLS and SASL.
     """
@@ -60,7 +63,26 @@ class TelemetryOptions:
     backoff_most_s: float = 5.0
     heartbeat_s: float = HEARTBEAT_SECONDS
     heartbeat_soon_s: float = 1.0
+    hang_after_s: float | None = HANG_AFTER_S
     kafka: Mapping[str, Any] | None = None
+
+
+def _nothing() -> None:
+    """What a client without heartbeats and measurements has to say."""
+
+
+class SinkHooks(NamedTuple):
+    """What a sink calls of the client that it sends for. Each may send, and none may raise.
+
+    Args:
+        beat: says that this instance is alive, every `heartbeat_s` and soon after a change; None for never.
+        sweep: called in every round, some times a second.
+        farewell: called once, before the last flush, if anything was begun in this process.
+    """
+
+    beat: Callable[[], None] | None = None
+    sweep: Callable[[], None] = _nothing
+    farewell: Callable[[], None] = _nothing
 
 
 class Sink(Protocol):
@@ -68,6 +90,9 @@ class Sink(Protocol):
 
     outbox: Outbox
     failures: int
+
+    def start(self) -> None:
+        """Start the thread, if it does not run."""
 
     def send(self, letter: Letter, *, urgent: bool = False) -> None:
         """Take an event; never blocks, never raises."""
@@ -85,16 +110,16 @@ class KafkaSink:
     Args:
         connection: where Kafka is.
         options: bounds and times.
-        beat: called every `options.heartbeat_s`, and soon after a change, on that thread; it may send.
-            None for nothing.
+        hooks: what is called on that thread, and at the end.
     """
 
     def __init__(
-        self, connection: Connection, options: TelemetryOptions | None = None, beat: Callable[[], None] | None = None
+        self, connection: Connection, options: TelemetryOptions | None = None, hooks: SinkHooks | None = None
     ) -> None:
         self._connection = connection
         self._options = options or TelemetryOptions()
-        self.heart = Heart(beat, self._options.heartbeat_s, self._options.heartbeat_soon_s)
+        self._hooks = hooks or SinkHooks()
+        self.heart = Heart(self._hooks.beat, self._options.heartbeat_s, self._options.heartbeat_soon_s)
         self._closed = False
         self._begin()
         _living.add(self)
@@ -131,12 +156,15 @@ class KafkaSink:
             self._wake_up()
 
     def start(self) -> None:
-        """Start the thread, if it does not run."""
-        with self._starting:
-            if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._run, name=TELEMETRY_THREAD, daemon=True)
-                thread.start()
-                self._thread = thread
+        """Start the thread, if it does not run. Waits for no lock: whoever holds it is starting the thread."""
+        if self._thread is None and not self._closed and self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._run, name=TELEMETRY_THREAD, daemon=True)
+                    thread.start()
+                    self._thread = thread
+            finally:
+                self._starting.release()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was taken is delivered or dropped; false when the time was up first."""
@@ -144,9 +172,11 @@ class KafkaSink:
         return self.outbox.wait_settled(timeout_s)
 
     def close(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
-        """Flush, and end the thread; returns whether everything was delivered or dropped in time."""
+        """Say goodbye, flush, and end the thread; returns whether everything was delivered or dropped in time."""
         if self._closed:
             return True
+        if self._thread is not None:  # a forked child that did nothing has no goodbye to say
+            self._hooks.farewell()
         self._closed = True
         done = self.flush(timeout_s) if self._thread is not None else True
         self._stopping.set()
@@ -212,6 +242,7 @@ class KafkaSink:
         try:
             await producer.start()
             while not self._stopping.is_set():
+                self._hooks.sweep()
                 if not self._hurry:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), self._options.linger_s)

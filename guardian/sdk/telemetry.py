@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypedDict, Unpack, get_args
+from typing import Any, Final, Protocol, Self, Unpack, get_args
 
 from guardian.core.events import Kind, OutcomeWord, SeverityWord
 from guardian.sdk.connection import Connection
@@ -22,46 +25,23 @@ from guardian.sdk.events import (
 )
 from guardian.sdk.filing import FileSink
 from guardian.sdk.heart import TellsChanges
+from guardian.sdk.measurement import Measurement, MeasurementSetup
+from guardian.sdk.open_measurements import OpenMeasurements
 from guardian.sdk.outbox import Letter
 from guardian.sdk.quiet import said
-from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, TelemetryOptions
+from guardian.sdk.request_fields import MeasureFields, RequestFields
+from guardian.sdk.responses import response_in_progress
+from guardian.sdk.sending import FLUSH_AT_EXIT_S, KafkaSink, Sink, SinkHooks, TelemetryOptions
 from guardian.sdk.served import Served, ServedLike, served_list
 
 MAX_HEARTBEAT_FLAGS: Final = 400
 """The flags whose documents are newest: those are the ones of which guardian wants to know whether they arrived."""
 
+SWEEP_EVERY_S: Final = 0.25
+"""How often the sending thread looks for measurements that hang."""
+
 _OUTCOMES: Final[tuple[str, ...]] = get_args(OutcomeWord)
 _SEVERITIES: Final[tuple[str, ...]] = get_args(SeverityWord)
-
-
-class RequestFields(TypedDict, total=False):
-    """What may be said of a request.
-
-    Args:
-        flag, variant: instead of an evaluation.
-        flags: several at once, name to variant, instead of an evaluation.
-        flag_version, assignment: with `flag`, when they are known.
-        outcome: ok (default), error, timeout, crash or hang.
-        latency_ms: how long it took, in milliseconds.
-        error_type: the name of what went wrong.
-        subject: whom it was for, the targeting key.
-        attributes: what it was about, such as a region.
-        metrics: further figures.
-        ts: Unix seconds; now when absent.
-    """
-
-    flag: str
-    variant: str
-    flags: Mapping[str, str]
-    flag_version: int
-    assignment: str
-    outcome: OutcomeWord
-    latency_ms: float
-    error_type: str
-    subject: str
-    attributes: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    ts: float
 
 
 _FIELDS: Final = frozenset(RequestFields.__annotations__)
@@ -86,6 +66,8 @@ class Telemetry:
         bootstrap: Kafka's address; None for GUARDIAN_BOOTSTRAP, else 127.0.0.1:9092.
         prefix: prefix of the topics; None for GUARDIAN_PREFIX, else `guardian`.
         options: bounds, times, instance, a file instead of Kafka.
+        answers: types of exceptions that are answers for `measure`, and no errors, beside those with an HTTP status
+            below 500.
     """
 
     def __init__(
@@ -95,6 +77,8 @@ class Telemetry:
         bootstrap: str | None = None,
         prefix: str | None = None,
         options: TelemetryOptions | None = None,
+        *,
+        answers: Iterable[type[BaseException]] = (),
     ) -> None:
         options = options or TelemetryOptions()
         connection = Connection.find(bootstrap, prefix, options.kafka)
@@ -106,16 +90,26 @@ class Telemetry:
         self._once = Once()
         self.unattributed_count = 0
         """Evaluations that were not told, as the application's own default was served: it belongs to no variant."""
+        self._beats = options.path is None and options.heartbeat_s > 0
+        self._beating = threading.Lock()
+        self._is_gone = False
+        self._next_sweep_s = 0.0
+        self._open = OpenMeasurements()
         self._sink: Sink
+        hooks = SinkHooks(self.heartbeat, self._sweep, self._farewell)
         if options.path is not None:
-            self._sink = FileSink(Path(options.path), options)
+            self._sink = FileSink(Path(options.path), options, hooks)
         else:
-            kafka = KafkaSink(connection, options, self.heartbeat)
+            kafka = KafkaSink(connection, options, hooks)
             self._sink = kafka
-            if options.heartbeat_s > 0:
+            if self._beats:
                 kafka.start()
             if isinstance(provider, TellsChanges):
                 provider.tell_changes(kafka.heart)
+        self._measuring = MeasurementSetup(
+            self._open, options.hang_after_s, tuple(answers), self.request, self._sink.start
+        )
+        _living.add(self)
 
     @property
     def dropped(self) -> int:
@@ -157,18 +151,45 @@ class Telemetry:
             self._lost(error)
 
     def measure(
-        self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[RequestFields]
+        self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[MeasureFields]
     ) -> Measurement:
-        """Time a block and tell how it went; an exception becomes the outcome `error`, and goes on its way.
+        """Time a block and tell once how it went; an exception goes on its way.
+
+        An exception is the outcome `error`, unless it is an answer (see `is_answer`). A TimeoutError and a
+        cancellation are `timeout`, and so is a block that nobody can end any more. A block that is open for longer
+        than `hang_after_s` is told as `hang` while it is still open, and its later end is not told again.
 
         Args:
             served: the evaluation, or several, that the block depends on.
-            fields: see RequestFields; an `outcome` given here, or set on the measurement, is kept.
+            fields: see MeasureFields; an `outcome` given here, or set on the measurement, is kept.
 
         Returns:
-            a context manager. It does not wait for anything, so it serves async code as well.
+            a context manager for `with` and for `async with`. It does not wait for anything, so both serve async code.
         """
-        return Measurement(self, served, fields)
+        return Measurement(self._measuring, served, fields)
+
+    def measure_response(
+        self, served: ServedLike | Iterable[ServedLike] | None = None, /, **fields: Unpack[MeasureFields]
+    ) -> Measurement:
+        """Time the response of the HTTP request that is being handled, from now to the end of its body.
+
+        Needs `GuardianAsgiMiddleware` (guardian.sdk.asgi) or `GuardianWsgiMiddleware` (guardian.sdk.wsgi) around the
+        application; without one nothing is told, the log says so, and the event counts as dropped.
+
+        Args:
+            served: the evaluation, or several, that the response depends on.
+            fields: see MeasureFields; an `outcome` given here, or set on the measurement, is kept.
+
+        Returns:
+            the measurement; it ends by itself.
+        """
+        measurement = Measurement(self._measuring, served, fields)
+        response = response_in_progress()
+        if response is None:
+            self._lost(ValueError("measure_response outside of a request that guardian's middleware sees"))
+        else:
+            response.add(measurement)
+        return measurement
 
     def exposure(self, served: ServedLike, *, subject: str | None = None) -> None:
         """Tell that a subject came to see its variant, when that is not the same as a request."""
@@ -211,22 +232,60 @@ class Telemetry:
     def heartbeat(self) -> None:
         """Tell that this instance is alive, and by which documents it evaluates; done by itself every 5 seconds."""
         try:
-            versions = self._provider.versions_in_use() if self._provider is not None else {}
-            newest = sorted(versions.items(), key=lambda item: item[1], reverse=True)[:MAX_HEARTBEAT_FLAGS]
-            errors = self._provider.counts().evaluation_errors if self._provider is not None else 0
-            event = {"ts": time.time(), "kind": str(Kind.HEARTBEAT), **self._origin(), "flags": dict(newest)}
-            event |= {"dropped": self.dropped, "evaluation_errors": errors}
-            event |= {"memory_bytes": self._usage.memory_bytes(), "cpu_pct": self._usage.cpu_pct()}
-            self._send(event)
+            self._sweep()
+            with self._beating:
+                if not self._is_gone:
+                    self._beat()
         except Exception as error:
             self._lost(error)
+
+    def _beat(self, bye: bool | None = None) -> None:
+        versions = self._provider.versions_in_use() if self._provider is not None else {}
+        newest = sorted(versions.items(), key=lambda item: item[1], reverse=True)[:MAX_HEARTBEAT_FLAGS]
+        errors = self._provider.counts().evaluation_errors if self._provider is not None else 0
+        open_count, open_max_ms = self._open.figures(time.perf_counter())
+        event = {"ts": time.time(), "kind": str(Kind.HEARTBEAT), **self._origin(), "flags": dict(newest)}
+        event |= {"dropped": self.dropped, "evaluation_errors": errors}
+        event |= {"open": open_count, "open_max_ms": open_max_ms, "bye": bye}
+        event |= {"memory_bytes": self._usage.memory_bytes(), "cpu_pct": self._usage.cpu_pct()}
+        self._send(event)
+
+    def _sweep(self) -> None:
+        """Tell the measurements that hang; called in every round of the sending thread."""
+        now_s = time.perf_counter()
+        if now_s < self._next_sweep_s:
+            return
+        self._next_sweep_s = now_s + SWEEP_EVERY_S
+        for measurement in self._open:
+            measurement.tell_hang(now_s)
+
+    def _farewell(self) -> None:
+        """Tell what is still open, as nobody will hear of its end, and say goodbye; called once, before the end."""
+        try:
+            for measurement in self._open:
+                measurement.abandon()
+            # Under the lock, so that no heartbeat comes after the goodbye.
+            with self._beating:
+                was_gone, self._is_gone = self._is_gone, True
+                if self._beats and not was_gone:
+                    self._beat(bye=True)
+        except Exception as error:
+            self._lost(error)
+
+    def _begin_in_child(self) -> None:
+        """In a forked child: what is open is its parent's to tell, and a lock may be held by a thread that is gone."""
+        self._beating = threading.Lock()
+        self._open.disown()
 
     def flush(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
         """Wait until everything told so far is delivered or dropped; false when the time was up first."""
         return self._sink.flush(timeout_s)
 
     def close(self, timeout_s: float = FLUSH_AT_EXIT_S) -> bool:
-        """Flush, and end; done by itself when the process ends. What is told later is dropped and counted."""
+        """Say goodbye, flush, and end; done by itself when the process ends.
+
+        Measurements that are still open are told as `timeout`. What is told later is dropped and counted.
+        """
         return self._sink.close(timeout_s)
 
     def __enter__(self) -> Self:
@@ -310,37 +369,13 @@ def _check_word(field: str, given: str, words: tuple[str, ...]) -> None:
         raise ValueError(f"the {field} {given!r} is none of {', '.join(words)}")
 
 
-class Measurement:
-    """A block that is being timed. In the block one may set what is known only then.
+_living: weakref.WeakSet[Telemetry] = weakref.WeakSet()
 
-    Args:
-        telemetry: where it is told.
-        served: the evaluation, or several, that the block depends on.
-        fields: see RequestFields.
-    """
 
-    def __init__(
-        self, telemetry: Telemetry, served: ServedLike | Iterable[ServedLike] | None, fields: RequestFields
-    ) -> None:
-        self.fields = fields
-        """What will be told; `measurement.fields["outcome"] = "crash"` says so."""
-        self._telemetry = telemetry
-        self._served = served
-        self._began = 0.0
+def _begin_all_in_child() -> None:
+    for telemetry in list(_living):
+        telemetry._begin_in_child()
 
-    def __enter__(self) -> Self:
-        self._began = time.perf_counter()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        latency_ms = (time.perf_counter() - self._began) * 1000
-        # A cancelled request, or the end of the process, says nothing about the variant.
-        if error is not None and not isinstance(error, Exception):
-            return
-        self.fields.setdefault("latency_ms", latency_ms)
-        if error is not None:
-            self.fields.setdefault("outcome", "timeout" if isinstance(error, TimeoutError) else "error")
-            self.fields.setdefault("error_type", type(error).__name__)
-        self._telemetry.request(self._served, **self.fields)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all_in_child)

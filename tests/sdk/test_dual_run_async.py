@@ -88,7 +88,7 @@ def test_a_control_that_takes_too_long_says_nothing_of_the_candidate(flags: Know
     assert (told.kinds(), price.counts) == (["success"], DualRunCounts(calls=1, late=1))
 
 
-def test_the_end_of_the_loop_cancels_what_runs_aside_without_a_complaint(
+def test_the_end_of_the_loop_cancels_what_runs_aside_which_is_told_without_a_complaint(
     flags: KnowingProvider, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     price = pair(giving("old"), standing_still)
@@ -100,11 +100,13 @@ def test_the_end_of_the_loop_cancels_what_runs_aside_without_a_complaint(
 
     assert asyncio.run(scene()) == "old"
     gc.collect()
-    assert (caplog.records, told.kinds()) == ([], ["success"])
+    assert (caplog.records, told.kinds()) == ([], ["success", "dual_run"])
+    pair_told = told.one("dual_run")
+    assert (pair_told["cancelled"], "match" in pair_told) == (True, False)
     assert price.counts == DualRunCounts(calls=1, cancelled=1)
 
 
-def test_a_request_that_is_cancelled_starts_and_tells_nothing(flags: KnowingProvider, told: Told) -> None:
+def test_a_request_that_is_cancelled_starts_nothing_aside(flags: KnowingProvider, told: Told) -> None:
     price = pair(standing_still, giving(1))
 
     async def scene() -> None:
@@ -116,7 +118,8 @@ def test_a_request_that_is_cancelled_starts_and_tells_nothing(flags: KnowingProv
         await drain_dual_runs()
 
     asyncio.run(scene())
-    assert (told.events(), price.counts) == ([], DualRunCounts(calls=1))
+    assert told.kinds() == ["failure", "dual_run"]
+    assert price.counts == DualRunCounts(calls=1, cancelled=1)
 
 
 def test_when_too_many_run_comparisons_are_left_out_and_counted(flags: KnowingProvider, told: Told) -> None:
