@@ -44,7 +44,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.NO_CONTROL: "everybody has the candidate: there is no control to compare with",
     Reason.BASELINE_TOO_SMALL: "too little of the past was kept before the first step to compare with",
     Reason.REPORTED: "a person reported a bug, or set a figure",
-    Reason.EFFECTIVE: "every instance that is heard of follows the flag's newest document",
+    Reason.PROPAGATED: "every instance that was alive at the change follows the flag's newest document",
 }
 
 _COMMANDS: Final = {

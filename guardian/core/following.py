@@ -50,7 +50,7 @@ def watch_share(state: RolloutState, now: Instant) -> bool:
     fleet.settled = True
     if fleet.awaited:
         fleet.awaited = False
-        _say_effective(state, now, live)
+        _say_propagated(state, now, live)
     return True
 
 
@@ -88,7 +88,7 @@ def _text(state: RolloutState, late: list[str]) -> str:
     )
 
 
-def _say_effective(state: RolloutState, now: Instant, live: list[str]) -> None:
+def _say_propagated(state: RolloutState, now: Instant, live: list[str]) -> None:
     served = [state.fleet.served[key] for key in live]
     took_ms = max(0, max(each.since_ms for each in served) - state.content_ms)
     services = sorted({name_of(key).partition("/")[0] for key in live})
@@ -96,4 +96,4 @@ def _say_effective(state: RolloutState, now: Instant, live: list[str]) -> None:
     share = "the kill switch" if state.killed else serving_text(state.weight_bp, state.dual_run_bp)
     follow = f"1 instance of {names} follows" if len(live) == 1 else f"{len(live)} instances of {names} follow"
     text = f"{share} is in effect: {follow} after {duration_text(took_ms)}"
-    decide(state, now, stand(state), Cause(Outcome.PASS, Reason.EFFECTIVE, text))
+    decide(state, now, stand(state), Cause(Outcome.PASS, Reason.PROPAGATED, text))

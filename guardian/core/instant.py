@@ -12,7 +12,7 @@ from guardian.core.outputs import Decision, Evidence, FlagChange, Output, Rollba
 from guardian.core.state import GUARDIAN, RolloutState
 from guardian.core.words import Outcome, Phase, Reason
 
-NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE, Reason.REASSERTED)
+NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.PROPAGATED, Reason.REASSERTED)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
 _MOVES: Final = (Reason.APPLIED, Reason.KILLED, Reason.FREED, Reason.TRIGGER_FIRED)
 """Reasons of decisions that move a rollout although phase, step and weight stay."""

@@ -96,7 +96,7 @@ class Reason(StrEnum):
     BASELINE_TOO_SMALL = "BASELINE_TOO_SMALL"  # too little of the past was kept before the first step
     REPORTED = "REPORTED"  # a person told of a bug, or set a figure
     # of a flag change
-    EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
+    PROPAGATED = "PROPAGATED"  # every instance follows the published document, none is unknown
 
 
 class Action(StrEnum):

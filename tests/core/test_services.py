@@ -250,7 +250,7 @@ def test_who_stays_silent_after_a_rollback_takes_it_further_and_who_speaks_again
 
 
 def effective(scene: Scene) -> list[str]:
-    return [each.text for each in scene.all(Decision) if each.reason is Reason.EFFECTIVE]
+    return [each.text for each in scene.all(Decision) if each.reason is Reason.PROPAGATED]
 
 
 def test_when_every_instance_follows_it_is_recorded_once_with_the_time_it_took() -> None:
@@ -260,7 +260,7 @@ def test_when_every_instance_follows_it_is_recorded_once_with_the_time_it_took()
     pass_s(scene, 60, beats=("shop/1", "shop/2", "cart/1"))
     assert len(effective(scene)) == 1
     assert scene.status().live_count == 3
-    assert scene.decision().reason is not Reason.EFFECTIVE or scene.where == "progressing half 5000"
+    assert scene.decision().reason is not Reason.PROPAGATED or scene.where == "progressing half 5000"
     before = scene.flag().version
     scene.command("rollback")
     beat(scene, "shop/1")
