@@ -105,6 +105,7 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     Args:
         same_content: the document says what it said before; the evidence goes on.
     """
+    before = state.published
     state.version = max(state.version + 1, now.log_ms)
     state.flag_reason = reason
     state.changed_ms = now.log_ms
@@ -115,7 +116,9 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
         state.content_ms = now.log_ms
         state.start_evidence_anew()
         if state.attempt:
-            state.fleet.begin(now.watermark_ms, now.heard, is_rollback=state.phase is Phase.ROLLED_BACK)
+            is_rollback = state.phase is Phase.ROLLED_BACK
+            protects = is_rollback or state.killed
+            state.fleet.begin(now.watermark_ms, now.heard, before, protects=protects, is_rollback=is_rollback)
     now.said.append(FlagChange(state.flag_state()))
 
 

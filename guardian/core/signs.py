@@ -28,14 +28,17 @@ def take_signs(rollouts: dict[str, RolloutState], batch: Batch, now: Instant) ->
 
 def _take_heartbeat(rollouts: dict[str, RolloutState], heartbeat: Heartbeat, now: Instant) -> list[str]:
     key = key_of(heartbeat.service, heartbeat.instance)
+    states = [(flag, rollouts[flag]) for flag in heartbeat.flags if flag in rollouts]
+    states = [(flag, state) for flag, state in states if state.folded_offset < now.offset]
+    if getattr(heartbeat, "bye", False):
+        now.heard.pop(key, None)
+        return [flag for flag, state in states if state.fleet.leave(key)]
     if not hear(now.heard, key, heartbeat.at_ms):
-        return []
+        return [flag for flag, state in states if state.fleet.miss(key, heartbeat.at_ms)]
     changed = []
-    for flag, version in heartbeat.flags.items():
-        state = rollouts.get(flag)
-        if state is None or state.folded_offset >= now.offset:
-            continue
-        is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard)
+    for flag, state in states:
+        version = heartbeat.flags[flag]
+        is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard, state.published)
         has_gauge = state.gauges is not None and state.gauges.add(
             heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
         )
