@@ -17,6 +17,7 @@ from guardian.cli.commands.check import check
 from guardian.cli.commands.checkpoint import checkpoint
 from guardian.cli.commands.demo import demo
 from guardian.cli.commands.dev import dev
+from guardian.cli.commands.dismiss import dismiss
 from guardian.cli.commands.doctor import doctor
 from guardian.cli.commands.explain import explain
 from guardian.cli.commands.init import init
@@ -69,7 +70,7 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
     "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve, "unfreeze": unfreeze},
-    "Report": {"bug": bug, "metric": metric},
+    "Report": {"bug": bug, "metric": metric, "dismiss": dismiss},
 }
 """Every command, in the order in which the help shows them."""
 

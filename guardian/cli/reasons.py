@@ -46,7 +46,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.REPORTED: "a person reported a bug, or set a figure",
     Reason.FROZEN: "guardian's own code failed on this flag: nothing of it is judged, it obeys the brake only",
     Reason.REFUSED_FROZEN: "the command needs code that failed on this flag; nothing was changed",
-    Reason.EFFECTIVE: "every instance that is heard of follows the flag's newest document",
+    Reason.PROPAGATED: "every instance that was alive at the change follows the flag's newest document",
 }
 
 _COMMANDS: Final = {

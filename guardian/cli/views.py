@@ -138,11 +138,29 @@ def status_page(status: RolloutStatus) -> RenderableType:
     if status.triggers:
         facts.add_row("triggers", rules(status.triggers))
     facts.add_row("figures", figures(status))
+    if status.behind_count or status.unknown_count:
+        facts.add_row("not following", Text("\n".join(not_following(status)), style="yellow"))
     if status.lost:
         facts.add_row("lost", Text("\n".join(map(loss_text, status.lost)), style="yellow"))
     facts.add_row("evidence", Text(evidence_text(status)))
     facts.add_row("run", Text(run_text(status)))
     return Group(head, facts)
+
+
+def not_following(status: RolloutStatus) -> list[str]:
+    """Return which instances do not follow the newest document, and of which it is not known, a line each."""
+    lines = [f"{name} serves another version" for name in status.behind]
+    more = status.behind_count - len(status.behind)
+    lines += [f"and {count_text(more)} more"] if more > 0 else []
+    lines += [
+        f"{one.instance} unknown: silent since {time_text(one.heard_ms)}, last seen serving version {one.version}"
+        for one in status.unknown
+    ]
+    more = status.unknown_count - len(status.unknown)
+    lines += [f"about {count_text(more)} more unknown"] if more > 0 else []
+    if status.unknown:
+        lines.append(f"gone for good: guardian dismiss {status.state.flag} SERVICE/INSTANCE")
+    return lines
 
 
 def ladder(status: RolloutStatus) -> Table:

@@ -21,6 +21,8 @@ from guardian.core.actions import (
 from guardian.core.alerts import end_alert
 from guardian.core.anew import change_watch, keep_apart
 from guardian.core.flag_freeze import error_line
+from guardian.core.fleet import ALL_INSTANCES, MAX_NAMED, name_of
+from guardian.core.following import propagation
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
@@ -227,6 +229,22 @@ def _unfreeze(state: RolloutState, now: Instant, command: Command) -> None:
     raise IllegalTransition(state.phase, command.command, "it is not frozen")
 
 
+def _dismiss(state: RolloutState, now: Instant, command: Command) -> None:
+    """A person has looked: an instance that fell silent before it followed is gone, and serves nobody."""
+    keys = {name_of(key): key for key in propagation(state, now).unknown}
+    chosen = sorted(keys) if command.to == ALL_INSTANCES else [command.to]
+    unknown = [name for name in chosen if name in keys]
+    if not unknown:
+        text = f"{command.to} is not unknown; unknown: {', '.join(sorted(keys)[:MAX_NAMED]) or 'none'}"
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_TARGET, text))
+        return
+    for name in unknown:
+        state.fleet.leave(keys[name])
+    more = f" and {len(unknown) - MAX_NAMED} more" if unknown[MAX_NAMED:] else ""
+    text = _said(command, f"dismissed {', '.join(unknown[:MAX_NAMED])}{more}")
+    decide(state, now, stand(state), _noted(command, text))
+
+
 _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = {
     "start": _start,
     "promote": _promote,
@@ -240,6 +258,7 @@ _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = 
     "bug": _bug,
     "metric": _metric,
     "unfreeze": _unfreeze,
+    "dismiss": _dismiss,
 }
 COMMANDS: Final = ("apply", *_HANDLERS, "release")
 """Every command that this version obeys."""

@@ -213,6 +213,7 @@ class Engine:
 
     def _lose_evidence(self, state: RolloutState, now: Instant, text: str) -> None:
         self._dirty.add(state.flag)
+        state.fleet.lost_ms = now.log_ms
         state.start_evidence_anew()
         state.promote_after_ms = now.log_ms + look_back_s(state.spec) * 1_000
         state.touched = True  # the next status says so, also of a rollout that decides nothing and hears of nothing

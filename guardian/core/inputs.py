@@ -126,14 +126,15 @@ class Command(Struct):
 
     Args:
         id: the sender's id; answers carry it.
-        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug, metric, unfreeze
-            or release.
+        command: apply, start, promote, pause, resume, rollback, kill, unkill, resolve, archive, bug, metric, dismiss,
+            unfreeze or release.
         flag: the flag's name, `*` for all.
         actor: who.
         reason: why, in words.
         ts: Unix seconds when it was given; shown, never judged by.
         spec: the rollout document for `apply`, as JSON.
-        to: the target of `rollback`: `zero` (default), `previous`, or a step's name.
+        to: the target of `rollback`: `zero` (default), `previous`, or a step's name; of `dismiss`: the instance that
+            fell silent, as `service/instance`, `*` for all of them.
         epoch: raised by the emergency path only; decide adopts it.
         name: the figure that `metric` sets.
         value: what it is set to; null for every other command.

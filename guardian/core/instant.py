@@ -12,7 +12,7 @@ from guardian.core.outputs import Decision, Evidence, FlagChange, Output, Rollba
 from guardian.core.state import GUARDIAN, RolloutState
 from guardian.core.words import Outcome, Phase, Reason
 
-NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.EFFECTIVE, Reason.REASSERTED)
+NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.PROPAGATED, Reason.REASSERTED)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
 _MOVES: Final = (Reason.APPLIED, Reason.TRIGGER_FIRED)
 """Reasons of decisions that move a rollout although phase, step, weight and kill switch stay."""
@@ -106,11 +106,14 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     Args:
         same_content: the document says what it said before; the evidence goes on.
     """
+    before = state.published
     publish_flag(state, now, reason, same_content=same_content)
     if not same_content:
         state.start_evidence_anew()
         if state.attempt:
-            state.fleet.begin(now.watermark_ms, now.heard, is_rollback=state.phase is Phase.ROLLED_BACK)
+            is_rollback = state.phase is Phase.ROLLED_BACK
+            protects = is_rollback or state.killed
+            state.fleet.begin(now.watermark_ms, now.heard, before, protects=protects, is_rollback=is_rollback)
 
 
 def publish_flag(state: RolloutState, now: Instant, reason: Reason, *, same_content: bool = False) -> None:

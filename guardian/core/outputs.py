@@ -151,6 +151,20 @@ class Lost(Struct, frozen=True):
     at_ms: int
 
 
+class UnknownInstance(Struct, frozen=True):
+    """An instance that fell silent, without a goodbye, before it followed the published document.
+
+    Args:
+        instance: service/instance.
+        version: the flag document's version that it was last seen to serve.
+        heard_ms: when it was last heard of, in Unix milliseconds.
+    """
+
+    instance: str
+    version: int
+    heard_ms: int
+
+
 class RolloutStatus(Struct, frozen=True):
     """The compacted status of a rollout: spec, attempt, phase, step, figures, and why it stands there.
 
@@ -169,6 +183,10 @@ class RolloutStatus(Struct, frozen=True):
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires; a command
             that names it as seen is refused once it is another.
         lost: what instances dropped or could not evaluate, where something was added within a day; at most 20.
+        behind_count: how many instances and services still serve another document, also beyond those that are named.
+        unknown: instances that fell silent before they followed the newest document; at most 20. They may still
+            serve the version that is named.
+        unknown_count: how many there are, with the instances that guardian has no room to follow.
     """
 
     state: FlagState
@@ -198,6 +216,9 @@ class RolloutStatus(Struct, frozen=True):
     behind: list[str] = field(default_factory=list)
     turn: int = 0
     lost: list[Lost] = field(default_factory=list)
+    behind_count: int = 0
+    unknown: list[UnknownInstance] = field(default_factory=list)
+    unknown_count: int = 0
 
 
 class Decision(Struct, frozen=True):

@@ -26,12 +26,10 @@ def take_signs(rollouts: dict[str, RolloutState], batch: Batch, now: Instant, on
     """
     changed: dict[str, None] = {}
     for heartbeat in batch.heartbeats:
-        key = key_of(heartbeat.service, heartbeat.instance)
-        if not hear(now.heard, key, heartbeat.at_ms):
-            continue
-        for flag, version in heartbeat.flags.items():
+        take = _how_to_take(heartbeat, now)
+        for flag in heartbeat.flags:
             state = _unread(rollouts, flag, now)
-            if state is not None and on_one(state, now, partial(_take_heartbeat, state, heartbeat, key, version, now)):
+            if state is not None and on_one(state, now, partial(take, state)):
                 changed[flag] = None
     for gauge in batch.gauges:
         state = _unread(rollouts, gauge.flag, now)
@@ -45,8 +43,20 @@ def _unread(rollouts: dict[str, RolloutState], flag: str, now: Instant) -> Rollo
     return state if state is not None and state.folded_offset < now.offset else None
 
 
-def _take_heartbeat(state: RolloutState, heartbeat: Heartbeat, key: str, version: int, now: Instant) -> bool:
-    is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard)
+def _how_to_take(heartbeat: Heartbeat, now: Instant) -> Callable[[RolloutState], bool]:
+    """Take note of the instance in the partition; return what its heartbeat means to each of its rollouts."""
+    key = key_of(heartbeat.service, heartbeat.instance)
+    if getattr(heartbeat, "bye", False):
+        now.heard.pop(key, None)
+        return lambda state: state.fleet.leave(key)
+    if not hear(now.heard, key, heartbeat.at_ms):
+        return lambda state: state.fleet.miss(key, heartbeat.at_ms)
+    return lambda state: _take_heartbeat(state, heartbeat, key, now)
+
+
+def _take_heartbeat(state: RolloutState, heartbeat: Heartbeat, key: str, now: Instant) -> bool:
+    version = heartbeat.flags[state.flag]
+    is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard, state.published)
     has_gauge = state.gauges is not None and state.gauges.add(
         heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
     )

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
 from guardian.core.finding import EVER, Since
-from guardian.core.fleet import Fleet
+from guardian.core.fleet import Fleet, Published
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
@@ -200,6 +200,11 @@ class RolloutState(Struct):
     def runs_candidate(self) -> bool:
         """Whether somebody is served by the candidate, or runs it beside control because the step says so."""
         return self.weight_bp > 0 or bool(self.dual_run_bp)
+
+    @property
+    def published(self) -> Published:
+        """The versions of the flag document that say what it says now."""
+        return self.content_version, self.version
 
     def triggers(self) -> list[Trigger]:
         """Return the triggers that watch now: the rollout's and the current step's."""

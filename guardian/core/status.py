@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.bake import baked_ms
-from guardian.core.following import behind
+from guardian.core.following import behind, unknown
 from guardian.core.freezing import baseline_text
 from guardian.core.instant import Instant
 from guardian.core.outputs import Figures, RolloutStatus, RuleStatus, StepStatus, Verdict
@@ -22,6 +22,8 @@ _BAD: Final = ("error", "timeout", "crash", "hang")
 def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
     """Return the status of a rollout as of this record."""
     step, needs = state.step, missing(state, now)
+    behind_names, behind_count = behind(state, now)
+    unknown_instances, unknown_count = unknown(state, now)
     return RolloutStatus(
         state=state.flag_state(),
         spec=state.document,
@@ -47,9 +49,12 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         evidence_from_ms=state.promote_after_ms,
         baseline=baseline_text(state),
         live_count=len(state.fleet.live(now.watermark_ms, now.heard)),
-        behind=behind(state, now),
+        behind=behind_names,
         turn=state.turn,
         lost=state.fleet.lost(now.watermark_ms),
+        behind_count=behind_count,
+        unknown=unknown_instances,
+        unknown_count=unknown_count,
     )
 
 

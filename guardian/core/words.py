@@ -99,7 +99,7 @@ class Reason(StrEnum):
     FROZEN = "FROZEN"  # its evidence is not judged; it obeys kill, rollback and emergency only
     REFUSED_FROZEN = "REFUSED_FROZEN"  # the command needs code that failed on this flag
     # of a flag change
-    EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
+    PROPAGATED = "PROPAGATED"  # every instance follows the published document, none is unknown
 
 
 class Action(StrEnum):

@@ -141,13 +141,26 @@ def _rollout(status: RolloutStatus) -> str:
         parts.append(f'<p class="dim">baseline: {escape(status.baseline)}</p>')
     if status.missing:
         parts.append(f"<h3>Missing to move on</h3>{_list(status.missing)}")
-    if status.behind:
-        parts.append(f"<h3>Not seen to follow yet</h3>{_list(status.behind)}")
+    if status.behind or status.unknown_count:
+        parts.append(f"<h3>Not seen to follow yet</h3>{_list(_not_following(status))}")
     if status.lost:
         parts.append(f"<h3>Lost in applications: the figures lack it</h3>{_list(map(_lost, status.lost))}")
     parts.append("<h3>Ladder</h3><table>" + "".join(_step(step, status) for step in status.steps) + "</table>")
     parts += [_rules("Gates", status.gates), _rules("Triggers", status.triggers), _figures(status)]
     return f"<section>{''.join(parts)}</section>"
+
+
+def _not_following(status: RolloutStatus) -> list[str]:
+    """Instances that serve another version, and those of which it is not known."""
+    lines = list(status.behind)
+    more = status.behind_count - len(status.behind)
+    lines += [f"and {count_text(more)} more"] if more > 0 else []
+    lines += [
+        f"{one.instance}: unknown, last heard of at {_time(one.heard_ms)}, last seen serving version {one.version}"
+        for one in status.unknown
+    ]
+    more = status.unknown_count - len(status.unknown)
+    return lines + ([f"about {count_text(more)} more unknown"] if more > 0 else [])
 
 
 def _step(step: StepStatus, status: RolloutStatus) -> str:

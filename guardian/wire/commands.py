@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "bug",
     "metric",
     "unfreeze",
+    "dismiss",
     "release",
 )
 MAX_COMMAND_BYTES: Final = 262_144
@@ -47,7 +48,7 @@ FIGURE_NAME_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 """The name of a figure from outside, as a rule writes it after `metric`."""
 FREEZE_PATTERN: Final = r"[^ ]{1,400} [0-9]{1,19}\.\.[0-9]{1,19}"
 """A straddle as its alert names it: `topic/topic id/partition start..end`."""
-ONE_FLAG: Final = ("bug", "metric")
+ONE_FLAG: Final = ("bug", "metric", "dismiss")
 """Commands that speak of one flag; those of one flag's life are refused by decide, with the reason."""
 
 _FLAG_NAME: Final = re.compile(FLAG_NAME_PATTERN)
@@ -116,8 +117,10 @@ def _check_words(command: Command) -> None:
 
 def _check_fields(command: Command) -> None:
     """Of the fields that belong to some commands, each stands where it belongs."""
-    if command.to and command.command != "rollback":
+    if command.to and command.command not in ("rollback", "dismiss"):
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no target: `to` belongs to rollback")
+    if command.command == "dismiss" and not command.to:
+        raise DecodeError(DecodeReason.MISSING_FIELD, "dismiss names an instance in `to`: SERVICE/INSTANCE, or `*`")
     if command.force and command.command != "promote":
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no force: it belongs to promote")
     if command.seen_turn is not None and command.flag == ALL_FLAGS and command.command in CLIMBING:

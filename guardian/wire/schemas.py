@@ -124,7 +124,11 @@ def _commands() -> Schema:
             "then": {"required": ["spec"], "properties": {"spec": {"type": "object"}, "flag": one_flag}},
             "else": {"properties": {"spec": {"type": "null"}}},
         },
-        {"if": _command_is("rollback"), "else": {"properties": {"to": {"const": ""}}}},
+        {"if": _command_is("rollback", "dismiss"), "else": {"properties": {"to": {"const": ""}}}},
+        {
+            "if": _command_is("dismiss"),
+            "then": {"required": ["to"], "properties": {"to": {"minLength": 1}, "flag": one_flag}},
+        },
         {"if": _command_is("promote"), "else": {"properties": {"force": {"const": False}}}},
         {
             "if": _command_is("metric"),
@@ -151,8 +155,9 @@ def _commands() -> Schema:
     return schema
 
 
-def _command_is(word: str) -> Schema:
-    return {"required": ["command"], "properties": {"command": {"const": word}}}
+def _command_is(*words: str) -> Schema:
+    is_one = {"const": words[0]} if len(words) == 1 else {"enum": list(words)}
+    return {"required": ["command"], "properties": {"command": is_one}}
 
 
 def _flags() -> Schema:

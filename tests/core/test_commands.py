@@ -95,7 +95,7 @@ ACCEPTED = {
     ("archive", completed): ("OPERATOR", "archived full 10000"),
 }
 SWITCHED = {"kill": ("KILLED", "UNCHANGED"), "unkill": ("UNCHANGED", "FREED")}
-ELSEWHERE = ("apply", "bug", "metric", "release", *SWITCHED)  # these have tests of their own
+ELSEWHERE = ("apply", "bug", "metric", "dismiss", "release", *SWITCHED)  # these have tests of their own
 CASES = [(command, given) for command in COMMANDS if command not in ELSEWHERE for given in EVERYWHERE]
 
 

@@ -12,7 +12,18 @@ from guardian.core.alerts import raise_alert
 from guardian.core.baseline import Baseline
 from guardian.core.commands import MAX_BUG_CHARS, MAX_WHO_CHARS, declare
 from guardian.core.finding import Since
-from guardian.core.fleet import MAX_HEARD, MAX_KEY_BYTES, MAX_LOSSES, MAX_SERVED, MAX_SERVICES, hear, key_of, name_of
+from guardian.core.fleet import (
+    MAX_HEARD,
+    MAX_KEY_BYTES,
+    MAX_LOSSES,
+    MAX_SERVED,
+    MAX_SERVED_BYTES,
+    MAX_SERVICES,
+    UNTRACKED_BITS,
+    hear,
+    key_of,
+    name_of,
+)
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import Actor, Command
 from guardian.core.instant import Instant
@@ -75,11 +86,16 @@ class Worst:
     def fill(self, state: RolloutState, now: Instant) -> None:
         """Everything that a rollout can come to know."""
         self._fill_arms(state)
-        keys = [key_of(self.text(128), self.text(128)) for _ in range(MAX_SERVED + 10)]
+        usual = (MAX_SERVED_BYTES // MAX_SERVED - 1) // len(self.text(1).encode())
+        keys = [key_of(self.text(usual // 2), self.text(usual - usual // 2)) for _ in range(MAX_SERVED + 10)]
+        heard = dict.fromkeys(keys, NOW_S * 1_000)
         for index, key in enumerate(keys):
             version = 10**15 + self.chance.randint(0, 10**9)
-            state.fleet.take(key, version, NOW_S * 1_000 + index, dict.fromkeys(keys, NOW_S * 1_000))
+            state.fleet.take(key, version, NOW_S * 1_000 + index, heard, (0, 0))
+        for index in range(UNTRACKED_BITS):
+            state.fleet.miss(str(index), NOW_S * 1_000)
         assert len(state.fleet.served) == MAX_SERVED
+        assert MAX_SERVED_BYTES * 3 // 4 < state.fleet.key_bytes <= MAX_SERVED_BYTES
         for index, key in enumerate(keys):
             told = self.chance.randint(1, 10**15), self.chance.randint(1, 10**15)
             state.fleet.take_loss(key, told, NOW_S * 1_000 + index, dict.fromkeys(keys, NOW_S * 1_000))

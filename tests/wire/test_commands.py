@@ -49,6 +49,7 @@ def test_every_command_is_written_keyed_read_back_and_passes_the_schema(word: st
     own = {
         "apply": {"spec": {"b": [1], "a": None}},
         "metric": {"name": "satisfaction", "value": 4.2},
+        "dismiss": {"to": "checkout/checkout-7f9"},
         "release": {"flag": "*", "freeze": "guardian.telemetry/0a1b/3 150..260"},
     }
     given_command = command(command=word, ts=1763700000.5, **own.get(word, {}))
