@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults check bench bench-ingest bench-latency docs lock clean
+.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults fuzz check bench bench-ingest bench-latency docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -26,6 +26,9 @@ test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by 
 
 test-faults: $(READY)  ## every fault, three rounds each, on real Kafka: what was lost, doubled, and how long it took
 	$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: $(READY)  ## a million hostile inputs on every topic that is read: no crash, no stuck partition (half an hour)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(READY)  ## style, types, and the order of the rooms
 	$(BIN)/ruff check .

@@ -51,6 +51,12 @@ SPEC: Final[dict[str, Any]] = {
 }
 
 
+def order(offset: int, word: str, flag: str, spec: dict[str, Any] | None = None) -> Batch:
+    """Return the input that holds an operator's command, which stands at this offset of its source."""
+    command = Command(f"c{offset}", word, flag, Actor("ann", "cli", True), "because", spec=spec)
+    return Batch(OPERATOR, offset, offset + 1, commands=[command])
+
+
 class Fold:
     """One partition that reads hostile records, and one quiet flag in it whose kill must be obeyed all along."""
 
@@ -89,9 +95,8 @@ class Fold:
         return outputs
 
     def _order(self, word: str, flag: str, spec: dict[str, Any] | None = None) -> None:
+        batch = order(self._end, word, flag, spec)
         self._end += 1
-        command = Command(f"c{self._end}", word, flag, Actor("ann", "cli", True), "because", spec=spec)
-        batch = Batch(OPERATOR, self._end - 1, self._end, commands=[command])
         self.engine.fold(Record(self.engine.next_offset, self.t, batch))
 
     def _try_brake(self) -> None:
