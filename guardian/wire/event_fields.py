@@ -78,7 +78,9 @@ def _leniently(value: bytes) -> Any:
         raise DecodeError(DecodeReason.MALFORMED_JSON, f"JSON is malformed: {error}", "send one JSON object") from error
 
 
-def _by_member(value: bytes) -> dict[str, Any]:
+def _by_member(value: bytes) -> Any:
+    if value.lstrip()[:1] != b"{":
+        return []
     members = split_object(value)
     if members is None:
         raise DecodeError(DecodeReason.MALFORMED_JSON, "malformed and nested deeply", "send one JSON object")

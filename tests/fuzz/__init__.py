@@ -1,0 +1,1 @@
+"""Random and hostile input for every way into guardian."""
