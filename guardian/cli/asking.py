@@ -20,7 +20,7 @@ from guardian.core.seen import CLIMBING
 from guardian.core.text import serving_text
 from guardian.core.words import ALL_FLAGS, Reason
 from guardian.errors import DecodeError, Exit, SettingsError
-from guardian.wire.commands import MAX_REASON_CHARS, encode_command
+from guardian.wire.commands import encode_command, fit_reason
 
 
 def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
@@ -42,7 +42,7 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
             command=kind,
             flag=flag,
             actor=options.who(),
-            reason=options.reason[:MAX_REASON_CHARS] or ("" if kind == "metric" else NO_REASON),
+            reason=fit_reason(options.reason) or ("" if kind == "metric" else NO_REASON),
             ts=time.time(),
             **extra,
         )

@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import orjson
 from aiokafka import AIOKafkaProducer
 
 from guardian.cli.reading import reached, reaching
 from guardian.cli.screen import notes
-from guardian.core.events import MAX_EVENT_BYTES
+from guardian.core.events import MAX_SUBJECT_BYTES, fit_text
 from guardian.errors import DecodeError
 from guardian.kafka.clients import producer
 from guardian.kafka.settings import Settings
+from guardian.wire.event_fields import parse_object
 from guardian.wire.event_hints import Hints
 from guardian.wire.events import decode_migration, decode_telemetry
 
@@ -79,15 +79,10 @@ class Progress:
 
 def read_event(text: bytes) -> tuple[dict[str, object] | None, str]:
     """Return one line as a JSON object, or what is wrong with it."""
-    if len(text) > MAX_EVENT_BYTES:
-        return None, f"{len(text):,} bytes, an event has at most {MAX_EVENT_BYTES:,}"
     try:
-        event = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return None, f"not JSON: {error}"
-    if not isinstance(event, dict):
-        return None, f"a JSON object is wanted, this is {type(event).__name__}"
-    return event, ""
+        return parse_object(text), ""
+    except DecodeError as error:
+        return None, problem_text(error.message, error.fix)
 
 
 def check_event(text: bytes, topic: str, future_ms: int) -> str:
@@ -160,7 +155,8 @@ async def _send_all(
 def _key(event: dict[str, object]) -> bytes | None:
     """The subject, so that one subject's events stay in order, as the SDK does."""
     subject = event.get("subject")
-    return subject.encode() if isinstance(subject, str) and subject else None
+    text = fit_text(subject, MAX_SUBJECT_BYTES) if isinstance(subject, str) else None
+    return text.encode() if text else None
 
 
 async def _acked(settings: Settings, waiting: list[asyncio.Future[object]]) -> None:

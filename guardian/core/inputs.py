@@ -37,6 +37,7 @@ class Bucket(Struct, array_like=True):
         subjects: sketch of distinct subjects; empty until a capability needs it.
         failing: sketch of subjects with a failure; empty until a capability needs it.
         signatures: up to 8 error types with their counts.
+        cancelled_pairs: dual runs that were cancelled before both had answered; they are no pairs.
     """
 
     second: int
@@ -59,6 +60,7 @@ class Bucket(Struct, array_like=True):
     subjects: bytes = b""
     failing: bytes = b""
     signatures: dict[str, int] = field(default_factory=dict)
+    cancelled_pairs: int = 0
 
 
 class Cell(Struct, array_like=True):
@@ -86,7 +88,18 @@ class Cell(Struct, array_like=True):
 
 
 class Heartbeat(Struct, array_like=True):
-    """The newest sign of life of one instance in a range, as far as it concerns this partition's flags."""
+    """The newest sign of life of one instance in a range, as far as it concerns this partition's flags.
+
+    Args:
+        service, instance: who.
+        at_ms: event time.
+        flags: the version of each flag's document that it serves.
+        dropped, evaluation_errors: since its start.
+        metrics: named figures, memory and processor among them.
+        bye: its last one, as it ends in good order.
+        open: measurements begun and not told yet.
+        open_max_ms: how long the oldest of these has been open, in milliseconds.
+    """
 
     service: str
     instance: str
@@ -95,6 +108,9 @@ class Heartbeat(Struct, array_like=True):
     dropped: int = 0
     evaluation_errors: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    bye: bool = False
+    open: int = 0
+    open_max_ms: float = 0.0
 
 
 class Gauge(Struct, array_like=True):

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from guardian.core.events import Assignment
+from guardian.core.events import MAX_NAME_BYTES, Assignment, fit_text
 from guardian.core.histogram import HIGHEST_MS, bins_of
 from guardian.core.inputs import MAX_SIGNATURES, OTHER, Bucket, Cell
-from guardian.ingest.columns import MAX_SIGNATURE_CHARS, CellKey
-from guardian.wire.events import MAX_NAME_CHARS, MigrationEvent, TelemetryEvent
+from guardian.ingest import sizes
+from guardian.ingest.columns import CellKey
+from guardian.wire.events import MigrationEvent, TelemetryEvent
 
 Buckets = dict[int, Bucket]
 """By Unix second."""
 
 MAX_METRICS: Final = 64
-"""Named figures in one bucket; the rest is left out, which nothing that judges can miss: it names its metrics."""
+"""Named figures in one bucket; the rest is left out and counted."""
 _MIGRATIONS: Final = ("success", "failure", "fallback")
-_CELL_BYTES: Final = 60
-_BUCKET_BYTES: Final = 60
-_METRIC_BYTES: Final = 45 + MAX_NAME_CHARS
-_BIN_BYTES: Final = 5
+_DURATION: Final = "migration_duration"
+_COUNTERS: Final = (
+    "n", "ok", "error", "timeout", "crash", "hang", "latency_n", "latency_sum_us", "exposures", "cancelled_pairs",
+)  # fmt: skip
 
 
 def merge(into: Bucket, other: Bucket) -> None:
     """Add a bucket to another; both are of the same second, `other` came later."""
-    for name in ("n", "ok", "error", "timeout", "crash", "hang", "latency_n", "latency_sum_us", "exposures"):
+    for name in (
+        "n",
+        "ok",
+        "error",
+        "timeout",
+        "crash",
+        "hang",
+        "latency_n",
+        "latency_sum_us",
+        "exposures",
+        "cancelled_pairs",
+    ):
         setattr(into, name, getattr(into, name) + getattr(other, name))
     into.deviation_sum += other.deviation_sum
     if other.bins:
@@ -60,22 +73,28 @@ def _added(one: list[int], other: list[int]) -> list[int]:
     return [a + b for a, b in zip(one, other, strict=True)]
 
 
-def _add_figures(bucket: Bucket, name: str, figures: list[float]) -> None:
+def _add_figures(bucket: Bucket, name: str, figures: list[float]) -> bool:
+    """Add a named figure; false when the bucket has no room for one more name."""
     known = bucket.metrics.get(name)
     if known is not None:
         bucket.metrics[name] = [known[0] + figures[0], known[1] + figures[1], known[2] + figures[2], figures[3]]
     elif len(bucket.metrics) < MAX_METRICS:
         bucket.metrics[name] = list(figures)
+    else:
+        return False
+    return True
 
 
 class Cells:
     """The buckets of every cell of one range.
 
-    `size` is about how many bytes of a record they can take at the most, as far as events came by add_*.
+    `size` is a bound on the bytes of a record that they take, as far as events came by add_* (see sizes.py);
+    `left_out` counts what had no room.
     """
 
     def __init__(self) -> None:
         self.by_key: dict[CellKey, Buckets] = {}
+        self.left_out: Counter[str] = Counter()
         self.size = 0
 
     def bucket(self, key: CellKey, second: int) -> Bucket:
@@ -83,11 +102,11 @@ class Cells:
         buckets = self.by_key.get(key)
         if buckets is None:
             buckets = self.by_key[key] = {}
-            self.size += _CELL_BYTES + 4 * (len(key.flag) + len(key.variant) + len(key.service))
+            self.size += sizes.cell(key)
         found = buckets.get(second)
         if found is None:
             found = buckets[second] = Bucket(second)
-            self.size += _BUCKET_BYTES
+            self.size += sizes.BUCKET + sizes.OTHER_KINDS
         return found
 
     def merge_cell(self, key: CellKey, buckets: Buckets) -> None:
@@ -123,55 +142,64 @@ class Cells:
         service = event.service or event.component or ""
         key = CellKey(flag, event.flag_version or 0, variant, assignment, service)
         bucket = self.bucket(key, int(event.ts or 0.0))
+        self.size += sizes.REQUEST
         if event.event_type == "dual_run":
             _count_pair(bucket, event)
         else:
             counts = [int(event.event_type == name) for name in _MIGRATIONS]
             bucket.migrations = _added(bucket.migrations, counts)
             if event.event_type == "failure" and event.error_type:
-                sign(bucket, event.error_type, 1)
-        if event.duration is not None and event.event_type != "dual_run":
-            # A bucket of migrations has no requests, so this is never mixed with their latency; decide takes it for
-            # latency only if the spec says `sources: [migrations]`.
-            duration_ms = min(event.duration * 1000, HIGHEST_MS)
-            bucket.latency_n += 1
-            bucket.latency_sum_us += round(duration_ms * 1000)
-            add_bins(bucket, bins_of(np.array([duration_ms])).tolist(), [1])
-            self.size += _BIN_BYTES
+                self._sign(bucket, event.error_type)
         if event.duration is not None:
             seconds = min(event.duration, HIGHEST_MS)
-            _add_figures(bucket, "migration_duration", [1, seconds, seconds * seconds, seconds])
-            self.size += _BUCKET_BYTES
+            self._add_figure(bucket, _DURATION, seconds)
+            if event.event_type != "dual_run":
+                # A bucket of migrations has no requests, so this is never mixed with their latency; decide takes it
+                # for latency only if the spec says `sources: [migrations]`.
+                _add_latency(bucket, seconds * 1000)
 
     def _count(self, bucket: Bucket, event: TelemetryEvent) -> None:
-        named = len(bucket.metrics), len(bucket.signatures)
-        _count(bucket, event)
-        grown = len(bucket.metrics) - named[0] + len(bucket.signatures) - named[1]
-        self.size += _METRIC_BYTES * grown + _BIN_BYTES * (event.latency_ms is not None)
+        self.size += sizes.REQUEST
+        if event.kind == "exposure":
+            bucket.exposures += 1
+        elif event.kind == "feedback":
+            severity = event.severity or "info"
+            bucket.feedback[severity] = bucket.feedback.get(severity, 0) + 1
+        else:
+            self._count_request(bucket, event)
+
+    def _count_request(self, bucket: Bucket, event: TelemetryEvent) -> None:
+        outcome = event.outcome or "ok"  # read_telemetry has insisted on it
+        bucket.n += 1
+        setattr(bucket, outcome, getattr(bucket, outcome) + 1)
+        if event.latency_ms is not None:
+            _add_latency(bucket, event.latency_ms)
+        for name, figure in (event.metrics or {}).items():
+            self._add_figure(bucket, name, figure)
+        if event.error_type and outcome != "ok":
+            self._sign(bucket, event.error_type)
+
+    def _add_figure(self, bucket: Bucket, name: str, figure: float) -> None:
+        self.size += 0 if name in bucket.metrics else sizes.metric(name)
+        if not _add_figures(bucket, name, [1, figure, figure * figure, figure]):
+            self.left_out["metrics"] += 1
+
+    def _sign(self, bucket: Bucket, signature: str) -> None:
+        self.size += 0 if signature in bucket.signatures else sizes.signature(signature)
+        sign(bucket, signature, 1)
 
 
-def _count(bucket: Bucket, event: TelemetryEvent) -> None:
-    if event.kind == "exposure":
-        bucket.exposures += 1
-        return
-    if event.kind == "feedback":
-        severity = event.severity or "info"
-        bucket.feedback[severity] = bucket.feedback.get(severity, 0) + 1
-        return
-    outcome = event.outcome or "ok"  # decode_telemetry has insisted on it
-    bucket.n += 1
-    setattr(bucket, outcome, getattr(bucket, outcome) + 1)
-    if event.latency_ms is not None:
-        bucket.latency_n += 1
-        bucket.latency_sum_us += round(min(event.latency_ms, HIGHEST_MS) * 1000)
-        add_bins(bucket, bins_of(np.array([event.latency_ms])).tolist(), [1])
-    for name, figure in (event.metrics or {}).items():
-        _add_figures(bucket, name, [1, figure, figure * figure, figure])
-    if event.error_type and outcome != "ok":
-        sign(bucket, event.error_type, 1)
+def _add_latency(bucket: Bucket, latency_ms: float) -> None:
+    latency_ms = min(latency_ms, HIGHEST_MS)
+    bucket.latency_n += 1
+    bucket.latency_sum_us += round(latency_ms * 1000)
+    add_bins(bucket, bins_of(np.array([latency_ms])).tolist(), [1])
 
 
 def _count_pair(bucket: Bucket, event: MigrationEvent) -> None:
+    if event.cancelled:
+        bucket.cancelled_pairs += 1  # one side did not answer: neither a match nor a mismatch
+        return
     deviated = event.deviation is not None
     pair = [
         1,
@@ -186,7 +214,7 @@ def _count_pair(bucket: Bucket, event: MigrationEvent) -> None:
 
 def sign(bucket: Bucket, signature: str, count: int) -> None:
     """Count an error type; `cells_of` keeps the most frequent ones of each bucket."""
-    short = signature[:MAX_SIGNATURE_CHARS]
+    short = fit_text(signature, MAX_NAME_BYTES) or ""
     bucket.signatures[short] = bucket.signatures.get(short, 0) + count
 
 
@@ -207,7 +235,7 @@ def cells_of(flag: str, mine: Sequence[tuple[CellKey, Buckets]], limit: int) -> 
     if len(rest) <= limit:
         return [_cell(key, buckets) for key, buckets in rest], 0
     rest.sort(key=lambda item: -events_in(item[1]))
-    own = max(0, limit - max(1, limit // 8))
+    own = max(0, limit - max(min(limit, 8), limit // 8))
     cells, others = [_cell(key, buckets) for key, buckets in rest[:own]], Cells()
     for key, buckets in rest[own:]:
         other = CellKey(flag, key.flag_version, key.variant, key.assignment, OTHER)
@@ -222,7 +250,7 @@ def events_in(buckets: Buckets) -> int:
     """Return how many events the buckets of a cell have counted."""
     total = 0
     for bucket in buckets.values():
-        total += bucket.n + bucket.exposures
+        total += bucket.n + bucket.exposures + bucket.cancelled_pairs
         if bucket.feedback or bucket.migrations or bucket.pairs:
             total += sum(bucket.feedback.values()) + sum(bucket.migrations) + sum(bucket.pairs[:1])
     return total

@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guardian.core.events import Assignment
+from guardian.core.events import MAX_FIGURE, MAX_NAME_BYTES, MAX_WHOLE, SECONDS_BOUND, Assignment, fit_text
 from guardian.core.histogram import BIN_COUNT, HIGHEST_MS, bins_of
-from guardian.wire.events import MAX_NAME_CHARS, MAX_VERSION, OUTCOMES, SECONDS_BOUND, HotEvent, is_flag_name
+from guardian.ingest import sizes
+from guardian.wire.event_faults import is_flag_name
+from guardian.wire.events import OUTCOMES, HotEvent, is_name
 
 NOT_PLAIN: Final = -1
-MAX_SIGNATURE_CHARS: Final = 128
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -62,6 +63,11 @@ class Labels(dict[tuple[object, ...], int]):
         self.outcome_of: list[str] = []
         self.signature_of: list[str] = []
         self.failing = False
+        self.cell_bytes = 0
+        """Of all cells without their buckets, at the most."""
+        self.signature_bytes = 0
+        """Of the signatures of all labels, once each, at the most."""
+        self.longest_signature = 0
 
     def of(self, events: Sequence[HotEvent]) -> list[int]:
         """Return the label of each event."""
@@ -91,11 +97,18 @@ class Labels(dict[tuple[object, ...], int]):
         if cell is None or event.outcome is None:
             return NOT_PLAIN
         label = len(self.cell_of)
-        self.cell_of.append(self.cells.setdefault(cell, len(self.cells)))
+        if cell not in self.cells:
+            self.cells[cell] = len(self.cells)
+            self.cell_bytes += sizes.cell(cell)
+        self.cell_of.append(self.cells[cell])
         self.outcome_of.append(event.outcome)
         failing = event.outcome != OUTCOMES[0]
         self.failing = self.failing or failing
-        self.signature_of.append((event.error_type or "")[:MAX_SIGNATURE_CHARS] if failing else "")
+        signature = fit_text(event.error_type or "", MAX_NAME_BYTES) if failing else ""
+        self.signature_of.append(signature or "")
+        if signature:
+            self.signature_bytes += sizes.signature(signature)
+            self.longest_signature = max(self.longest_signature, sizes.signature(signature))
         self[key] = label
         return label
 
@@ -107,7 +120,7 @@ def _cell_key(event: HotKey) -> CellKey | None:
     if event.flag is None or event.variant is None or not is_flag_name(event.flag):
         return None
     service, version = event.service or "", event.flag_version or 0
-    if len(event.variant) > MAX_NAME_CHARS or len(service) > MAX_NAME_CHARS or not 0 <= version <= MAX_VERSION:
+    if not is_name(event.variant) or not is_name(service) or not 0 <= version <= MAX_WHOLE:
         return None
     return CellKey(event.flag, version, event.variant, event.assignment or Assignment.UNATTRIBUTED.value, service)
 
@@ -131,6 +144,16 @@ class Spread(NamedTuple):
     counts: list[int]
 
 
+class Slice(NamedTuple):
+    """The events of one fetch, or a part of it, as columns."""
+
+    label: Ints
+    ts: Floats
+    latency: Floats
+    odd: list[int]
+    """Indices of the events that must be looked at by themselves, rising."""
+
+
 class Columns:
     """The plain requests of one range of one source partition."""
 
@@ -142,34 +165,31 @@ class Columns:
         self.latest_s = 0.0
         self._chunks: list[tuple[Ints, Ints, Floats]] = []
 
-    def take(self, events: Sequence[HotEvent], latest_s: float, most_odd: int) -> list[int] | None:
-        """Take the plain requests of a fetch.
+    def look(self, events: Sequence[HotEvent], latest_s: float) -> Slice:
+        """Return events as columns; nothing is taken yet.
 
         Args:
             events: decoded, in the order of their offsets.
             latest_s: Unix seconds; a later event is looked at by itself.
-            most_odd: how many events may be left out.
-
-        Returns:
-            the indices of the events that were not taken, rising; None when there are more than `most_odd`: then
-            nothing was taken.
         """
         count = len(events)
         label = np.fromiter(self.labels.of(events), np.int64, count)
         ts = np.fromiter([e.ts for e in events], np.float64, count)
         latency = np.fromiter([e.latency_ms for e in events], np.float64, count)  # None becomes NaN
-        odd = (label < 0) | (ts < 0) | (ts > min(latest_s, SECONDS_BOUND)) | (latency < 0)
-        left: list[int] = []
-        if odd.any():
-            left = np.flatnonzero(odd).tolist()
-            if len(left) > most_odd:
-                return None
-            plain = ~odd
+        odd = (label < 0) | (ts < 0) | (ts > min(latest_s, SECONDS_BOUND)) | (latency < 0) | (latency > MAX_FIGURE)
+        return Slice(label, ts, latency, np.flatnonzero(odd).tolist() if odd.any() else [])
+
+    def take(self, part: Slice, count: int) -> int:
+        """Take the plain requests among the first `count` events of a slice; return how many these are."""
+        label, ts, latency = part.label[:count], part.ts[:count], part.latency[:count]
+        if part.odd:
+            plain = np.ones(len(label), np.bool_)
+            plain[[index for index in part.odd if index < count]] = False
             label, ts, latency = label[plain], ts[plain], latency[plain]
         if len(label):
             self.latest_s = max(self.latest_s, float(ts.max()))
             self._add(label, ts.astype(np.int64), latency)
-        return left
+        return len(label)
 
     def _add(self, label: Ints, second: Ints, latency: Floats) -> None:
         first, last = int(second.min()), int(second.max())
@@ -179,11 +199,25 @@ class Columns:
         self.rows += len(label)
         self._chunks.append((label, second, latency))
 
-    def size_bound(self) -> int:
-        """Return about how many bytes of a record the sums can take at the most."""
-        span = min(self.last_second - self.first_second + 1, self.rows)
-        labels = len(self.labels.cell_of)
-        return 160 * labels + min(30 * self.rows, 5 * self.rows + 40 * labels * span)
+    def size_bound(self, part: Slice | None = None) -> int:
+        """Return a bound on the bytes of a record that the sums take, with the plain events of `part` taken too.
+
+        Never less than what is encoded: each cell once; a bucket for each cell and second that occur, of which there
+        are no more than requests; `sizes.REQUEST` for each request; a signature for each label that has one in each
+        second, of which there are no more than requests, either.
+        """
+        rows, first, last = self.rows, self.first_second, self.last_second
+        if part is not None:
+            ts = part.ts[(part.ts >= 0) & (part.ts <= SECONDS_BOUND)] if part.odd else part.ts
+            if len(ts):
+                low, high = int(ts.min()), int(ts.max())
+                first, last = (min(first, low), max(last, high)) if rows else (low, high)
+                rows += len(ts)
+        span = last - first + 1
+        labels = self.labels
+        buckets = min(len(labels.cells) * span, rows)
+        size = labels.cell_bytes + buckets * sizes.BUCKET + rows * sizes.REQUEST
+        return size + min(labels.signature_bytes * span, labels.longest_signature * rows)
 
     def sums(self) -> tuple[list[Group], list[Spread]]:
         """Return the requests by label and second, and the latencies by cell and second."""

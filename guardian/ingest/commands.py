@@ -12,12 +12,15 @@ from guardian.core.words import ALL_FLAGS
 from guardian.errors import DecodeError
 from guardian.ingest.ranges import RANGE_BYTES, Closed, DeadLetter, Tally
 from guardian.kafka.partition import partition_of
-from guardian.wire.commands import decode_command
+from guardian.wire.commands import read_command
 from guardian.wire.inputs import encode_payload
 
 
 class CommandFolder:
     """Folds one range of one partition of guardian.commands.
+
+    A range is full from RANGE_BYTES of encoded commands on; before that it takes one more, which has at most
+    wire.commands.MAX_ENCODED_BYTES. So a record has less than 524,294 + 393,216 + ENVELOPE bytes, and fits.
 
     Args:
         partitions: input partitions; a command for all flags goes to each.
@@ -33,7 +36,7 @@ class CommandFolder:
 
     @property
     def full(self) -> bool:
-        """True when a record may have come to half of the largest; a command is at most half of that half."""
+        """True when a record has come to half of the largest."""
         return self._bytes >= RANGE_BYTES
 
     @property
@@ -52,10 +55,11 @@ class CommandFolder:
     def _fold_one(self, record: ConsumerRecord) -> None:
         self._tally.messages += 1
         self._arrival_ms = max(self._arrival_ms, record.timestamp)
-        self._bytes += 200 + len(record.value or b"")
         try:
-            command = decode_command(record.value or b"")
+            command, size = read_command(record.value or b"")
+            self._bytes += size
         except DecodeError as error:
+            self._bytes += 200 + len(record.value or b"")
             self._tally.dead_letters += 1
             self._dead.append(DeadLetter.of(record, error))
             return

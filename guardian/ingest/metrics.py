@@ -11,6 +11,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from guardian.core.inputs import SourceMark
 from guardian.errors import DecodeReason
 from guardian.ingest.ranges import Closed
+from guardian.ingest.reduction import WHAT
+from guardian.wire.events import FIELDS
 
 EVENTS: Final = Counter("guardian_ingest_events", "Messages that are counted in the log, refused ones too", ["topic"])
 DEAD_LETTERS: Final = Counter("guardian_ingest_dead_letters", "Messages that could not be read", ["topic", "reason"])
@@ -19,6 +21,12 @@ UNKNOWN_FLAGS: Final = Counter(
 )
 UNATTRIBUTED: Final = Counter("guardian_ingest_unattributed_events", "Events that belong to no flag", ["topic"])
 OTHER_CELLS: Final = Counter("guardian_ingest_other_cells", "Cells folded into others: a flag had too many", ["topic"])
+FIELDS_LEFT_OUT: Final = Counter(
+    "guardian_ingest_fields_left_out", "Fields of events that could not be used; the events count", ["topic", "field"]
+)
+LEFT_OUT: Final = Counter(
+    "guardian_ingest_left_out", "Details that had no room in an input record, by what they are", ["topic", "what"]
+)
 RETENTION_LOST: Final = Counter(
     "guardian_ingest_retention_lost_offsets", "Offsets that were deleted before they were read", ["topic"]
 )
@@ -46,6 +54,10 @@ def count_range(closed: Closed) -> None:
     UNKNOWN_FLAGS.labels(topic).inc(tally.unknown_flags)
     UNATTRIBUTED.labels(topic).inc(tally.unattributed)
     OTHER_CELLS.labels(topic).inc(tally.other_cells)
+    for name, count in tally.fields_left_out.items():
+        FIELDS_LEFT_OUT.labels(topic, name if name in FIELDS else "other").inc(count)
+    for what, count in tally.left_out.items():
+        LEFT_OUT.labels(topic, what).inc(count)
     RECORDS.labels(topic).inc(len(closed.parts))
     for letter in closed.dead:
         DEAD_LETTERS.labels(topic, letter.reason).inc()
@@ -69,6 +81,10 @@ class Shown:
             # From nothing to one is no growth to Prometheus: the first dead letter shows only where a zero stood.
             for reason in DecodeReason:
                 DEAD_LETTERS.labels(topic, reason.value)
+            for what in WHAT:
+                LEFT_OUT.labels(topic, what)
+            for name in sorted(FIELDS):
+                FIELDS_LEFT_OUT.labels(topic, name)
             for counter in (EVENTS, UNKNOWN_FLAGS, UNATTRIBUTED, OTHER_CELLS, RETENTION_LOST, RECORDS):
                 counter.labels(topic)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -56,6 +57,8 @@ class Tally:
     unknown_flags: int = 0  # events of flags without a rollout, beyond the bound
     unattributed: int = 0  # migration events of no rollout's component, heartbeats of no flag
     other_cells: int = 0
+    fields_left_out: Counter[str] = field(default_factory=Counter)  # by the name of the field
+    left_out: Counter[str] = field(default_factory=Counter)  # what had no room, by reduction.WHAT
 
 
 @dataclass

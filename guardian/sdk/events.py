@@ -1,50 +1,172 @@
-"""Events as they go out: JSON, absent fields left out, never larger than guardian takes."""
+"""Events as they go out: JSON, absent and unusable fields left out, never larger than guardian takes."""
 
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from guardian.core.events import MAX_EVENT_BYTES, MAX_SUBJECT_CHARS
+from guardian.core.events import (
+    MAX_EVENT_BYTES,
+    MAX_FIGURE,
+    MAX_FLAGS_PER_EVENT,
+    MAX_METRICS_PER_EVENT,
+    MAX_NAME_BYTES,
+    MAX_SUBJECT_BYTES,
+    MAX_WHOLE,
+    NEVER_NEGATIVE,
+    SECONDS_BOUND,
+    Assignment,
+    fit_text,
+)
 
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-_MAX_TEXT: Final = 128
 MAX_WARNINGS: Final = 20
-MAX_FIGURE: Final = 1e150
-"""Guardian takes none beyond: its square must be finite."""
-SECONDS_BOUND: Final = 1e11
-"""A greater time stamp is in milliseconds: as seconds it would lie in the year 5138."""
+_ASSIGNMENTS: Final = frozenset(Assignment)
+_TEXTS: Final = {
+    **dict.fromkeys(("service", "instance", "error_type", "feedback", "case", "request_id"), MAX_NAME_BYTES),
+    **dict.fromkeys(("subject", "control_value", "candidate_value"), MAX_SUBJECT_BYTES),
+    "difference": MAX_EVENT_BYTES // 4,
+}
+"""Texts and their bounds: what is longer is cut, what UTF-8 cannot say is left out."""
+_FIGURES: Final = frozenset(
+    ("latency_ms", "duration", "control_ms", "candidate_ms", "deviation", "memory_bytes", "cpu_pct", "open_max_ms")
+)
+_WHOLE: Final = frozenset(("flag_version", "dropped", "evaluation_errors", "open"))
+_NEEDED: Final = frozenset(
+    ("ts", "kind", "flag", "flags", "variant", "outcome", "event_type", "component", "match", "cancelled", "instance")
+)
+"""What an event cannot do without: one that UTF-8 or JSON cannot say costs the event."""
+_ENABLED: Final = "feature_flag_enabled"
 _log = logging.getLogger("guardian.sdk")
 
 
-def encode_event(event: dict[str, Any]) -> bytes:
+def encode_event(event: dict[str, Any], left_out: Callable[[str], object]) -> bytes:
     """Return the event as JSON.
 
     Args:
         event: its fields in the order in which they shall stand; None and empty ones are left out.
+        left_out: told the name of each field that guardian could not use; the event counts without it.
 
     Raises:
-        ValueError: it is larger than MAX_EVENT_BYTES, or holds what JSON cannot say.
+        ValueError: what it counts for cannot be said in JSON, or is larger than MAX_EVENT_BYTES by itself.
     """
-    value = orjson.dumps(
-        {name: item for name, item in event.items() if item is not None and item not in ("", {})},
-        default=str,
-        option=_OPTIONS,
-    )
-    if len(value) > MAX_EVENT_BYTES:
-        raise ValueError(f"an event of {len(value)} bytes, at most {MAX_EVENT_BYTES}")
+    fields = {name: item for name, item in event.items() if item is not None and not _is_empty(item)}
+    for name, item in list(fields.items()):
+        if not _fits(fields, name, item):
+            del fields[name]
+            left_out(name)
+    value = _encoded(fields)
+    if value is None:
+        for name in [name for name in fields if name not in _NEEDED and _encoded(fields[name]) is None]:
+            _leave(fields, name, left_out)
+        value = _encoded(fields)
+    while value is not None and len(value) > MAX_EVENT_BYTES:
+        sizes = {name: len(_encoded(item) or b"") for name, item in fields.items() if name not in _NEEDED}
+        if not sizes:
+            raise ValueError(f"an event of {len(value)} bytes, at most {MAX_EVENT_BYTES}")
+        _leave(fields, max(sizes, key=sizes.__getitem__), left_out)
+        value = _encoded(fields)
+    if value is None:
+        raise ValueError("what it counts for cannot be said in JSON")
     return value
 
 
+def _leave(fields: dict[str, Any], name: str, left_out: Callable[[str], object]) -> None:
+    """Leave a field out; of metadata what says which variant ran stays."""
+    left_out(name)
+    metadata = fields.pop(name)
+    if name == "metadata" and isinstance(metadata, Mapping) and len(metadata) > 1 and _ENABLED in metadata:
+        fields[name] = {_ENABLED: metadata[_ENABLED] is True}
+
+
+def _is_empty(item: Any) -> bool:
+    return isinstance(item, str | dict) and not item
+
+
+def _encoded(item: Any) -> bytes | None:
+    """JSON; None for what it cannot say."""
+    try:
+        return orjson.dumps(item, default=str, option=_OPTIONS)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _fits(fields: dict[str, Any], name: str, item: Any) -> bool:
+    """Whether guardian can use a field, which is brought into the form that it reads: texts cut, figures as numbers."""
+    if name in _TEXTS:
+        text = _text(item, _TEXTS[name])
+        if text is not None:
+            fields[name] = text
+        return text is not None
+    if name in _FIGURES:
+        figure = positive(item)
+        if figure is not None:
+            fields[name] = figure
+        return figure is not None
+    if name in _WHOLE:
+        return _whole(item)
+    return (isinstance(item, str) and item in _ASSIGNMENTS) if name == "assignment" else True
+
+
+def _text(item: Any, most_bytes: int) -> str | None:
+    """A text within its bound; whatever else is given, as it names itself."""
+    try:
+        return fit_text(item if isinstance(item, str) else str(item), most_bytes)
+    except Exception:
+        return None
+
+
+def _whole(item: Any) -> bool:
+    try:
+        return not isinstance(item, bool) and 0 <= operator.index(item) <= MAX_WHOLE
+    except TypeError:
+        return False
+
+
+def fit_variants(flags: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
+    """Return several flags with their variants, and whether all of them can be used."""
+    found = {
+        flag: variant
+        for flag, variant in flags.items()
+        if isinstance(flag, str) and isinstance(variant, str) and fit_text(variant, MAX_NAME_BYTES) == variant
+    }
+    kept = dict(list(found.items())[:MAX_FLAGS_PER_EVENT])
+    return kept, len(kept) == len(flags)
+
+
+def fit_figures(given: Any) -> tuple[dict[str, float], list[str]]:
+    """Return named figures that guardian can use, and the names of the others."""
+    found: dict[str, float] = {}
+    odd: list[str] = []
+    for key, item in given.items() if isinstance(given, Mapping) else ():
+        name, figure = str(key), number(item)
+        wrong = figure is None or (figure < 0 and name in NEVER_NEGATIVE) or fit_text(name, MAX_NAME_BYTES) != name
+        if wrong or not name or len(found) >= MAX_METRICS_PER_EVENT:
+            odd.append(name)
+        elif figure is not None:
+            found[name] = figure
+    return found, odd if given is None or isinstance(given, Mapping) else ["not names with numbers"]
+
+
 def subject_text(subject: Any) -> str | None:
-    """Return a subject as text, cut to what guardian takes; None for nobody."""
-    return None if subject is None else str(subject)[:MAX_SUBJECT_CHARS]
+    """Return a subject as text, not cut; None for nobody, and for an object that fails to name itself."""
+    try:
+        return None if subject is None else str(subject)
+    except Exception:
+        return None
+
+
+def subject_key(subject: Any) -> bytes | None:
+    """Return the record's key for a subject, as guardian reads it; None for nobody and for what UTF-8 cannot say."""
+    text = fit_text(subject, MAX_SUBJECT_BYTES) if isinstance(subject, str) else None
+    return text.encode() if text else None
 
 
 def number(given: Any) -> float | None:
@@ -82,8 +204,9 @@ def event_time(given: Any) -> float:
 
 def instance_name(given: str) -> Callable[[], str]:
     """Return what tells this process's name: the one given, or host name and process id, also after a fork."""
-    host = socket.gethostname()[: _MAX_TEXT - 12]
-    return lambda: given[:_MAX_TEXT] or f"{host}-{os.getpid()}"
+    host = fit_text(socket.gethostname(), MAX_NAME_BYTES - 12) or "host"
+    name = fit_text(given, MAX_NAME_BYTES)
+    return lambda: name or f"{host}-{os.getpid()}"
 
 
 class Once:

@@ -30,6 +30,7 @@ class _Migrations:
         self._instance = instance_name("")
         self._once = Once()
         self.dropped_unconfigured = 0
+        self.left_out_count = 0
 
     def configure(self, connection: Connection, service: str, options: TelemetryOptions) -> None:
         with self._lock:
@@ -50,8 +51,14 @@ class _Migrations:
                 raise ValueError(f"event_type {event['event_type']!r} is none of {', '.join(_TYPES)}")
             sink = self._find_sink()
             if sink is not None:
-                event = {**event, "service": self._service, "instance": self._instance()}
-                sink.send(Letter(self._topic, str(event["component"]).encode(errors="replace"), encode_event(event)))
+                event = {
+                    **event,
+                    "component": str(event["component"]),
+                    "service": self._service,
+                    "instance": self._instance(),
+                }
+                value = encode_event(event, self._left_out)
+                sink.send(Letter(self._topic, event["component"].encode(errors="replace"), value))
                 return
             self.dropped_unconfigured += 1
             self._once.warn(
@@ -63,8 +70,12 @@ class _Migrations:
     def seconds(self, duration: Any) -> float | None:
         seconds = positive(duration)
         if seconds is None and duration is not None:
-            self._once.warn("duration left out, as %.80r is no time", duration)
+            self._left_out("duration", f"as {duration!r:.80} is no time")
         return seconds
+
+    def _left_out(self, name: str, why: str = "as guardian could not use it") -> None:
+        self.left_out_count += 1
+        self._once.warn("%s left out, %s", name, why)
 
     @property
     def dropped(self) -> int:
@@ -140,6 +151,11 @@ def log_migration_event(
 def dropped_migration_events() -> int:
     """Return how many migration events were dropped in this process so far."""
     return _default.dropped
+
+
+def left_out_migration_fields() -> int:
+    """Return how many fields of migration events were left out so far, as guardian could not have used them."""
+    return _default.left_out_count
 
 
 def flush_migration_events(timeout_s: float = FLUSH_AT_EXIT_S) -> bool:

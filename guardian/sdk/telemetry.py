@@ -18,9 +18,11 @@ from guardian.sdk.events import (
     Usage,
     encode_event,
     event_time,
+    fit_figures,
+    fit_variants,
     instance_name,
-    number,
     positive,
+    subject_key,
     subject_text,
 )
 from guardian.sdk.filing import FileSink
@@ -95,6 +97,8 @@ class Telemetry:
         self._is_gone = False
         self._next_sweep_s = 0.0
         self._open = OpenMeasurements()
+        self.left_out_count = 0
+        """Fields that guardian could not have used, such as a latency of NaN: left out, and the event was sent."""
         self._sink: Sink
         hooks = SinkHooks(self.heartbeat, self._sweep, self._farewell)
         if options.path is not None:
@@ -142,8 +146,8 @@ class Telemetry:
             if unknown := fields.keys() - _FIELDS:
                 self._once.warn("left out, as a request has no such field: %.200s", ", ".join(sorted(unknown)))
             if served is None and "flags" in fields:
-                event = {"ts": event_time(fields.get("ts")), "flags": dict(fields["flags"]), **self._request(fields)}
-                self._send(event, urgent=urgent)
+                event = {"ts": event_time(fields.get("ts")), "flags": self._variants(fields["flags"])}
+                self._send(event | self._request(fields), urgent=urgent)
                 return
             for one in self._told(served, fields):
                 self._send(self._stamped(one, fields), urgent=urgent)
@@ -223,11 +227,10 @@ class Telemetry:
             severity: info, warning or critical.
             subject: who said it.
         """
-        try:
-            _check_word("severity", severity, _SEVERITIES)
-            self._tell(Kind.FEEDBACK, served, feedback=feedback, severity=severity, subject=subject_text(subject))
-        except ValueError as error:
-            self._lost(error)
+        known = severity if severity in _SEVERITIES else None
+        if known is None:
+            self._left_out("severity", f"{severity!r:.80} is none of {', '.join(_SEVERITIES)}")
+        self._tell(Kind.FEEDBACK, served, feedback=feedback, severity=known, subject=subject_text(subject))
 
     def heartbeat(self) -> None:
         """Tell that this instance is alive, and by which documents it evaluates; done by itself every 5 seconds."""
@@ -325,22 +328,41 @@ class Telemetry:
             **self._origin(),
             "error_type": fields.get("error_type"),
             "subject": subject_text(fields.get("subject")),
-            "attributes": fields.get("attributes"),
+            "attributes": self._attributes(fields.get("attributes")),
             "metrics": self._figures(fields.get("metrics")),
         }
 
     def _latency(self, given: Any) -> float | None:
         latency_ms = positive(given)
         if latency_ms is None and given is not None:
-            self._once.warn("latency_ms left out, as %.80r is no time", given)
+            self._left_out("latency_ms", f"as {given!r:.80} is no time")
         return latency_ms
 
-    def _figures(self, given: Mapping[str, Any] | None) -> dict[str, float]:
+    def _attributes(self, given: Any) -> dict[str, Any] | None:
+        if given is not None and not isinstance(given, Mapping):
+            self._left_out("attributes", "as they are no names with values")
+            return None
+        return None if given is None else dict(given)
+
+    def _variants(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """The flags that can be meant, of which there must be one; the others would cost the whole event."""
+        flags, whole = fit_variants(given)
+        if not flags:
+            raise ValueError("no flag with its variant in flags")
+        if not whole:
+            self._left_out("flags", "some of them, as they are no names with their variants, or too many")
+        return flags
+
+    def _figures(self, given: Any) -> dict[str, float]:
         """The figures that can be meant; the others would cost the whole event."""
-        found = {name: number(figure) for name, figure in (given or {}).items()}
-        if wrong := sorted(str(name) for name, figure in found.items() if figure is None):
-            self._once.warn("metrics left out, as they are no number that can be meant: %.200s", ", ".join(wrong))
-        return {str(name): figure for name, figure in found.items() if figure is not None}
+        found, odd = fit_figures(given)
+        if odd:
+            self._left_out("metrics", f"as they are no number that can be meant: {', '.join(sorted(odd)):.200}")
+        return found
+
+    def _left_out(self, name: str, why: str = "as guardian could not use it") -> None:
+        self.left_out_count += 1
+        self._once.warn("%s left out, %s", name, why)
 
     def _origin(self) -> dict[str, str]:
         return {"service": self._service, "instance": self._instance()}
@@ -355,9 +377,8 @@ class Telemetry:
             self._lost(error)
 
     def _send(self, event: dict[str, Any], *, urgent: bool = False) -> None:
-        subject = event.get("subject")
-        key = subject.encode(errors="replace") if subject else None
-        self._sink.send(Letter(self._topic, key, encode_event(event)), urgent=urgent)
+        key = subject_key(event.get("subject"))
+        self._sink.send(Letter(self._topic, key, encode_event(event, self._left_out)), urgent=urgent)
 
     def _lost(self, error: Exception) -> None:
         self._sink.outbox.refuse()

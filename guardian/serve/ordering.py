@@ -28,18 +28,18 @@ from guardian.serve.taking import split_events, take_events
 from guardian.spec.advice import advice
 from guardian.spec.changes import changes
 from guardian.spec.load import load_spec
-from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, MAX_NAME_CHARS, MAX_REASON_CHARS
+from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, MAX_NAME_BYTES, MAX_REASON_BYTES
 
 ORDER_BYTES: Final = 65_536
 VERBS: Final = tuple(command for command in COMMANDS if command not in ("apply", "release"))
 """`apply` has a route of its own; what concerns guardian's own log, and not a rollout, goes straight to Kafka."""
 
-Reason = Annotated[str, Query(max_length=MAX_REASON_CHARS, description="Why; kept in the audit.")]
+Reason = Annotated[str, Query(max_length=MAX_REASON_BYTES, description="Why; kept in the audit.")]
 WaitMs = Annotated[int, Query(ge=0, le=MAX_WAIT_MS, description="How long to wait for the answer, in milliseconds.")]
 SeenRevision = Annotated[
     str | None,
     Query(
-        max_length=MAX_NAME_CHARS,
+        max_length=MAX_NAME_BYTES,
         description="The revision that is applied as far as you know, empty for none: the spec is refused when it is "
         "another. Left out, the spec is applied whatever there is.",
     ),

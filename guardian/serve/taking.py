@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
+from guardian.core.events import MAX_SUBJECT_BYTES, fit_text
 from guardian.errors import DecodeError
 from guardian.kafka.settings import Settings
 from guardian.serve import metrics
@@ -16,8 +18,10 @@ from guardian.serve.board import Board
 from guardian.serve.declared import Declared
 from guardian.serve.faults import Refused
 from guardian.serve.writing import Writer
+from guardian.wire.event_fields import parse_object
 from guardian.wire.event_hints import Hints
 from guardian.wire.events import decode_migration, decode_telemetry
+from guardian.wire.json_split import split_array
 
 JSON_LINES: Final = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
@@ -32,20 +36,6 @@ HINTED_EVENTS: Final = 1_000
 """Of one request: the first good ones are looked at for what was hardly meant so."""
 
 
-class _Look(msgspec.Struct):
-    """As much of an event as decides where it goes."""
-
-    event_type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Keyed(msgspec.Struct):
-    """As much of an event as becomes the record's key."""
-
-    subject: str | None = None
-
-
-_looking: Final = msgspec.json.Decoder(_Look)
-_keying: Final = msgspec.json.Decoder(_Keyed)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -67,12 +57,14 @@ def split_events(body: bytes, kind: str) -> list[bytes]:
             raise _too_many()
         events = [line.strip() for line in body.split(b"\n")]
     elif body.lstrip()[:1] == b"[":
+        found: Sequence[bytes | msgspec.Raw] | None
         try:
             found = _array.decode(body)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise Refused(
-                HTTPStatus.BAD_REQUEST, "malformed_json", str(error)[:MAX_MESSAGE_CHARS], "send a JSON array of events"
-            ) from error
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            # Something in it is no JSON, such as NaN: the event in which it stands pays for it, not the others.
+            if (found := split_array(body, MAX_EVENTS)) is None:
+                message, fix = str(error)[:MAX_MESSAGE_CHARS], "send a JSON array of events"
+                raise Refused(HTTPStatus.BAD_REQUEST, "malformed_json", message, fix) from error
         if len(found) > MAX_EVENTS:
             raise _too_many()  # before each is looked at: two million would hold everybody up for two seconds
         events = [_in_one_line(bytes(event)) for event in found]
@@ -91,8 +83,8 @@ def _is_json_lines(body: bytes) -> bool:
     if not rest or first[:1] != b"{":
         return False
     try:
-        _looking.decode(first)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        parse_object(first.strip())
+    except DecodeError:
         return False
     return True
 
@@ -159,26 +151,18 @@ def _checked(event: bytes, now_ms: int, future_ms: int) -> tuple[str, bytes | No
     Raises:
         DecodeError: what ingest would put among the dead letters.
     """
-    if _is_migration(event):
+    if b"event_type" in event and "event_type" in parse_object(event):
         decode_migration(event, now_ms, future_ms)
         return "migrations", None
     decode_telemetry(event, now_ms, future_ms)
     return "telemetry", _subject(event)
 
 
-def _is_migration(event: bytes) -> bool:
-    try:
-        return _looking.decode(event).event_type is not msgspec.UNSET
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False  # not an object: whichever decoder looks at it says what is wrong
-
-
 def _subject(event: bytes) -> bytes | None:
     """The record's key, as the SDK writes it; a subject that is no text makes none, and the event counts."""
-    try:
-        return (_keying.decode(event).subject or "").encode() or None
-    except (msgspec.MsgspecError, UnicodeError):
-        return None
+    subject = parse_object(event).get("subject") if b"subject" in event else None
+    text = fit_text(subject, MAX_SUBJECT_BYTES) if isinstance(subject, str) else None
+    return text.encode() if text else None
 
 
 def _in_one_line(event: bytes) -> bytes:
@@ -187,5 +171,5 @@ def _in_one_line(event: bytes) -> bytes:
         return event
     try:
         return msgspec.json.format(event, indent=-1)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, RecursionError, ValueError):
         return event

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from guardian.core.events import MAX_FIGURE, fit_figure, fit_text
 from guardian.core.inputs import Command
 from guardian.core.seen import CLIMBING
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN
@@ -35,9 +36,14 @@ COMMANDS: Final = (
 )
 MAX_COMMAND_BYTES: Final = 262_144
 """A rollout's snapshot, which holds its spec, has the same bound."""
-MAX_ID_CHARS: Final = 128
-MAX_NAME_CHARS: Final = 256
-MAX_REASON_CHARS: Final = 4_096
+MAX_ENCODED_BYTES: Final = 393_216
+"""The same command in msgpack, as it stands in the log: a number of 3 characters takes 9 bytes there. A record of
+commands is closed from half of the largest record on, so one more of these still fits."""
+MAX_ID_BYTES: Final = 128
+MAX_NAME_BYTES: Final = 256
+MAX_REASON_BYTES: Final = 4_096
+MAX_SPEC_ITEMS: Final = 10_000
+"""Values in all lists and maps of a spec; the largest that a rollout accepts has a tenth of it."""
 MAX_SPEC_DEPTH: Final = 32
 """Lists and maps within one another; a rollout needs six. Python's own bound depends on who calls."""
 MAX_EPOCH: Final = 2**53 - 1
@@ -58,6 +64,11 @@ _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _decoder: Final = msgspec.json.Decoder(Command)
 
 
+def fit_reason(reason: str) -> str:
+    """Return a reason cut to its bound; what UTF-8 cannot say becomes question marks."""
+    return fit_text(reason.encode(errors="replace").decode(), MAX_REASON_BYTES) or ""
+
+
 def encode_command(command: Command) -> Message:
     """Return the record for a command; the sender's `ts` becomes ce_time.
 
@@ -65,7 +76,10 @@ def encode_command(command: Command) -> Message:
         DecodeError: the command is one that `decode_command` would refuse: better told to its sender than
             found among the dead letters.
     """
-    value = _encoder.encode(command)
+    try:
+        value = _encoder.encode(command)
+    except (ValueError, RecursionError) as error:  # half a surrogate pair, nested without end
+        raise DecodeError(DecodeReason.MALFORMED_JSON, f"command: {type(error).__name__}") from error
     decode_command(value)
     headers = cloudevent_headers(
         EventType.COMMAND_GIVEN,
@@ -78,7 +92,12 @@ def encode_command(command: Command) -> Message:
 
 
 def decode_command(value: bytes) -> Command:
-    """Return the command that a record carries; fields that are not known are left alone.
+    """Return the command that a record carries, as `read_command` does, without its size."""
+    return read_command(value)[0]
+
+
+def read_command(value: bytes) -> tuple[Command, int]:
+    """Return the command that a record carries, and its size in msgpack; fields that are not known are left alone.
 
     Raises:
         DecodeError: not a command that can be put into the log, with the reason for the dead letter.
@@ -91,7 +110,10 @@ def decode_command(value: bytes) -> Command:
         raise DecodeError(reason_of(error), f"command: {error}") from error
     _check_words(command)
     _check_bounds(command)
-    return command
+    encoded = _encoded_bytes(command, len(value))
+    if command.spec is not None:
+        _check_spec(command.spec)
+    return command, encoded
 
 
 def _check_words(command: Command) -> None:
@@ -100,7 +122,7 @@ def _check_words(command: Command) -> None:
             DecodeReason.UNKNOWN_COMMAND, f"no command {command.command!r}", f"one of {', '.join(COMMANDS)}"
         )
     if command.flag != ALL_FLAGS and not _FLAG_NAME.fullmatch(command.flag):
-        raise DecodeError(DecodeReason.BAD_FLAG_NAME, f"no flag's name: {command.flag[:MAX_NAME_CHARS]!r}")
+        raise DecodeError(DecodeReason.BAD_FLAG_NAME, f"no flag's name: {command.flag[:MAX_NAME_BYTES]!r}")
     if command.command == "apply":
         if command.flag == ALL_FLAGS:
             raise DecodeError(DecodeReason.BAD_VALUE, "apply is for one flag, not for all")
@@ -145,45 +167,62 @@ def _check_figure(command: Command) -> None:
             raise DecodeError(DecodeReason.BAD_VALUE, f"no figure's name: {command.name[:MAX_FIGURE_CHARS]!r}")
         if command.value is None:
             raise DecodeError(DecodeReason.MISSING_FIELD, "metric without a value")
-        if not math.isfinite(command.value):
-            raise DecodeError(DecodeReason.BAD_VALUE, f"value is {command.value}: a finite number is wanted")
+        if fit_figure(command.value) is None:
+            message = f"value is {command.value:g}: a number between -{MAX_FIGURE:g} and {MAX_FIGURE:g} is wanted"
+            raise DecodeError(DecodeReason.BAD_VALUE, message)
     elif command.name or command.value is not None:
         raise DecodeError(DecodeReason.BAD_VALUE, f"{command.command} takes no figure: name and value belong to metric")
 
 
 def _check_bounds(command: Command) -> None:
     for name, text, least, most in (
-        ("id", command.id, 1, MAX_ID_CHARS),
-        ("actor.name", command.actor.name, 1, MAX_NAME_CHARS),
-        ("actor.via", command.actor.via, 1, MAX_NAME_CHARS),
-        ("reason", command.reason, 0, MAX_REASON_CHARS),
-        ("to", command.to, 0, MAX_NAME_CHARS),
-        ("seen_revision", command.seen_revision or "", 0, MAX_NAME_CHARS),
+        ("id", command.id, 1, MAX_ID_BYTES),
+        ("actor.name", command.actor.name, 1, MAX_NAME_BYTES),
+        ("actor.via", command.actor.via, 1, MAX_NAME_BYTES),
+        ("reason", command.reason, 0, MAX_REASON_BYTES),
+        ("to", command.to, 0, MAX_NAME_BYTES),
+        ("seen_revision", command.seen_revision or "", 0, MAX_NAME_BYTES),
     ):
-        if not least <= len(text) <= most:
-            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} has {len(text)} characters, not {least} to {most}")
+        if fit_text(text, most) != text or len(text) < least:
+            size = len(text.encode(errors="replace"))
+            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} has {size} bytes of UTF-8, not {least} to {most}")
     if not math.isfinite(command.ts) or command.ts < 0:
         raise DecodeError(DecodeReason.BAD_VALUE, f"ts is {command.ts}: Unix seconds are wanted")
     if not 0 <= command.epoch <= MAX_EPOCH:
         raise DecodeError(DecodeReason.BAD_VALUE, f"epoch is {command.epoch}")
     if command.seen_turn is not None and not 0 <= command.seen_turn <= MAX_EPOCH:
         raise DecodeError(DecodeReason.BAD_VALUE, f"seen_turn is {command.seen_turn}")
-    if command.spec is not None and _deeper_than(command.spec, MAX_SPEC_DEPTH):
-        raise DecodeError(DecodeReason.BAD_VALUE, f"spec is nested deeper than {MAX_SPEC_DEPTH}")
-    try:
-        # The log is msgpack, which has no whole numbers beyond 64 bits; found out here, it costs one dead letter,
-        # found out later it would stop ingest.
-        msgspec.msgpack.encode(command)
-    except (OverflowError, msgspec.MsgspecError) as error:
-        raise DecodeError(DecodeReason.BAD_VALUE, f"command: {error}") from error
 
 
-def _deeper_than(value: Any, most: int) -> bool:
-    """Whether lists and maps stand within one another more than `most` times; level by level, without recursion."""
-    level = [value]
-    for _ in range(most):
+def _check_spec(spec: dict[str, Any]) -> None:
+    """Refuse what no rollout needs, level by level without recursion, and without looking beyond the bounds."""
+    level: list[Any] = [spec]
+    left = MAX_SPEC_ITEMS
+    for _ in range(MAX_SPEC_DEPTH + 1):
         containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return
+        left -= sum(map(len, containers))
+        if left < 0:
+            fix = "guardian check says whether a file is a spec"
+            raise DecodeError(DecodeReason.TOO_LARGE, f"spec has more than {MAX_SPEC_ITEMS:,} values", fix)
         level = [part for item in containers for part in (item.values() if isinstance(item, dict) else item)]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
+    raise DecodeError(DecodeReason.BAD_VALUE, f"spec is nested deeper than {MAX_SPEC_DEPTH}")
+
+
+def _encoded_bytes(command: Command, size: int) -> int:
+    """The bytes of the command in the log, which is msgpack.
+
+    Args:
+        size: of its JSON.
+    """
+    try:
+        encoded = len(msgspec.msgpack.encode(command))
+    except (OverflowError, RecursionError, msgspec.MsgspecError, ValueError) as error:
+        # msgpack has no whole numbers beyond 64 bits; found out here, it costs one dead letter, found out later it
+        # would stop ingest.
+        raise DecodeError(DecodeReason.BAD_VALUE, f"command: {error}") from error
+    if encoded > MAX_ENCODED_BYTES:
+        message = f"command of {size:,} bytes takes {encoded:,} in the log, at most {MAX_ENCODED_BYTES:,}"
+        raise DecodeError(DecodeReason.TOO_LARGE, message)
+    return encoded

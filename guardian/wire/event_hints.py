@@ -1,7 +1,7 @@
 """What is odd about events that are taken all the same: nothing is refused for it, and its author would want to know.
 
-Unknown fields are left alone (design.md, section 4), flags may be told of before they are applied, late events count
-for the step. So each of these is legal, and most of them are mistakes.
+Unknown fields are left alone and unusable ones left out (design.md, section 4), flags may be told of before they are
+applied, late events count for the step. So each of these is legal, and most of them are mistakes.
 """
 
 from __future__ import annotations
@@ -11,17 +11,44 @@ from collections.abc import Collection, Set
 from difflib import get_close_matches
 from typing import Final, Protocol
 
-import msgspec
-
-from guardian.wire.events import MigrationEvent, TelemetryEvent
+from guardian.core.events import MAX_FLAGS_PER_EVENT, MAX_METRICS_PER_EVENT, MAX_NAME_BYTES, Assignment
+from guardian.errors import DecodeError
+from guardian.wire.event_fields import Fields, parse_object
+from guardian.wire.events import (
+    MIGRATION_FIELDS,
+    TELEMETRY_FIELDS,
+    MigrationEvent,
+    TelemetryEvent,
+    migration_of,
+    telemetry_of,
+)
 
 LATE_S: Final = 120.0
 """Older seconds have no bucket of their own any more (core/windows.py)."""
 MAX_HINTS: Final = 20
 _MAX_CHARS: Final = 64
 
-_TELEMETRY: Final = frozenset(TelemetryEvent.__struct_fields__) | {"subject", "attributes"}
-_MIGRATION: Final = frozenset(MigrationEvent.__struct_fields__) | {"instance", "difference", "whole", "subject"}
+_NAMED: Final = f"at most {MAX_NAME_BYTES} bytes of text"
+_DEFAULT_WANTED: Final = "a number of 0 or more and at most 1e15"
+_WANTED: Final = {
+    "flag": "a flag's name with its variant",
+    "flags": f"at most {MAX_FLAGS_PER_EVENT} flags, each with its variant, or in a heartbeat with its version",
+    "metrics": f"at most {MAX_METRICS_PER_EVENT} names of {_NAMED}, each with a number",
+    "attributes": "an object of texts, numbers, true and false, that leaves the event below 65,536 bytes",
+    "metadata": "an object, its feature_flag_enabled true or false",
+    "assignment": f"one of {', '.join(Assignment)}",
+    "severity": "one of info, warning, critical",
+    "kind": "one of the kinds that guardian knows; with an outcome it counts as a request",
+    "flag_version": "a whole number, without quotes",
+    "ts": "Unix seconds as a number; its arrival stands in",
+    **dict.fromkeys(("match", "cancelled", "whole", "bye"), "true or false, without quotes"),
+    **dict.fromkeys(
+        ("service", "instance", "error_type", "feedback", "subject", "case", "request_id", "component", "difference",
+         "control_value", "candidate_value"),
+        "a text of valid Unicode",
+    ),
+}  # fmt: skip
+"""By field: what is wanted of it. All others are numbers."""
 _MEANT: Final = {
     "timestamp": "ts", "time": "ts", "user": "subject", "user_id": "subject", "targeting_key": "subject",
     "duration": "latency_ms", "duration_ms": "latency_ms", "elapsed_ms": "latency_ms", "latency": "latency_ms",
@@ -30,22 +57,6 @@ _MEANT: Final = {
     "latency_ms": "duration",
 }  # fmt: skip
 """What others call it."""
-
-
-class _Seen(msgspec.Struct):
-    """What hints are drawn from."""
-
-    ts: float | None = None
-    kind: str | None = None
-    flag: str | None = None
-    flags: dict[str, str | int] | None = None
-    variant: str | None = None
-    flag_version: int | None = None
-    component: str | None = None
-
-
-_names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_seen: Final = msgspec.json.Decoder(_Seen)
 
 
 class Known(Protocol):
@@ -85,23 +96,29 @@ class Hints:
             now_s: Unix seconds.
         """
         try:
-            names, seen = _names.decode(event).keys(), _seen.decode(event)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return  # a field that guardian does not read is of another kind, or deep: no business of hints
-        is_migration = "event_type" in names
-        self._fields(names, _MIGRATION if is_migration else _TELEMETRY)
+            fields = Fields(parse_object(event))
+            is_migration = "event_type" in fields.given
+            seen = migration_of(fields, int(now_s * 1_000), 0) if is_migration else telemetry_of(fields, 0, 0)
+        except DecodeError:
+            return  # not one that was taken
+        self._fields(fields, MIGRATION_FIELDS if is_migration else TELEMETRY_FIELDS)
         if seen.ts is not None and now_s - seen.ts > LATE_S:
             self._hint("older than two minutes, too late for the windows of triggers")
-        if seen.kind == "heartbeat" and not seen.flags:
+        if isinstance(seen, TelemetryEvent) and seen.kind == "heartbeat" and not seen.flags:
             self._hint("a heartbeat that names in flags none that are in use tells nothing of any")
         if self._known is not None:
-            self._rollouts(self._known, seen, is_migration=is_migration)
+            self._rollouts(self._known, seen)
 
     def sentences(self) -> list[str]:
         """Return one sentence per kind of hint, the most frequent first."""
         return [f"{'1 event' if n == 1 else f'{n:,} events'}: {text}" for text, n in self._counts.most_common()]
 
-    def _fields(self, names: Set[str], read: frozenset[str]) -> None:
+    def _fields(self, fields: Fields, read: frozenset[str]) -> None:
+        for name in fields.left_out:
+            self._hint(f"{name} is left out, or entries of it: {_WANTED.get(name, _DEFAULT_WANTED)} is wanted")
+        for name in fields.cut:
+            self._hint(f"{name} is cut: it is too long")
+        names: Set[str] = fields.given.keys()
         for name in names - read:
             meant = _MEANT.get(name.lower(), "")
             if meant not in read:
@@ -109,12 +126,12 @@ class Hints:
             question = f"; is {meant} meant?" if meant and meant not in names else ""
             self._hint(f"guardian does not read the field {_short(name)}{question}")
 
-    def _rollouts(self, known: Known, seen: _Seen, *, is_migration: bool) -> None:
-        if is_migration and seen.flag is None:
+    def _rollouts(self, known: Known, seen: TelemetryEvent | MigrationEvent) -> None:
+        if isinstance(seen, MigrationEvent) and seen.flag is None:
             if not known.has_component(component := seen.component or ""):
                 self._hint(f"no rollout names {_short(component)} among its components: it counts for none")
             return
-        is_service = seen.kind in ("gauge", "heartbeat")
+        is_service = isinstance(seen, TelemetryEvent) and seen.kind in ("gauge", "heartbeat")
         for flag, variant in _variants(seen).items():
             self._flag(known, flag, None if is_service else variant)
             if not is_service and not seen.flag_version and seen.ts is not None and known.is_settling(flag, seen.ts):
@@ -134,13 +151,14 @@ class Hints:
             self._counts[text] += 1
 
 
-def _variants(seen: _Seen) -> dict[str, str | int | None]:
+def _variants(seen: TelemetryEvent | MigrationEvent) -> dict[str, str | int | None]:
     """The event's flags, each with what is said of it."""
-    flags: dict[str, str | int | None] = dict(seen.flags or {})
+    flags: dict[str, str | int | None] = dict((seen.flags if isinstance(seen, TelemetryEvent) else None) or {})
     if seen.flag is not None:
         flags[seen.flag] = seen.variant
     return flags
 
 
 def _short(name: str) -> str:
+    name = name.encode(errors="replace").decode()
     return repr(name if len(name) <= _MAX_CHARS else name[:_MAX_CHARS] + "...")

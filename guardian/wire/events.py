@@ -1,38 +1,55 @@
 """What applications send, read and checked: a telemetry or migration event, or a DecodeError that says why not.
 
-Both ways of reading telemetry accept and refuse the same messages: `decode_hot` takes a whole fetch at once and is a
-hot path (bench/ingest.py measures it), `decode_telemetry` takes one message.
+What counts is counted (design.md, section 4): of an event whose time, flag, variant and outcome can be read, no other
+field may cost the count. `decode_hot` takes a whole fetch at once and is a hot path (bench/ingest.py measures it);
+`read_telemetry` takes one message, and leaves out what it cannot use. Both take the same messages for the same events.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from guardian.core.events import MAX_EVENT_BYTES, EventOutcome, OutcomeWord, SeverityWord
-from guardian.core.words import FLAG_NAME_PATTERN
+from guardian.core.events import (
+    MAX_EVENT_BYTES,
+    MAX_FIGURE,
+    MAX_FLAGS_PER_EVENT,
+    MAX_FLAGS_PER_HEARTBEAT,
+    MAX_NAME_BYTES,
+    MAX_SUBJECT_BYTES,
+    MAX_WHOLE,
+    SECONDS_BOUND,
+    Assignment,
+    EventOutcome,
+    Kind,
+    MigrationType,
+    OutcomeWord,
+    SeverityWord,
+    fit_text,
+)
 from guardian.errors import DecodeError, DecodeReason
-from guardian.wire.event_faults import MISSING, fault_of
-
-T = TypeVar("T")
-
-MAX_NAME_CHARS: Final = 128
-"""Longest variant, service, instance, component or metric name."""
-MAX_FLAGS_PER_EVENT: Final = 64
-MAX_METRICS_PER_EVENT: Final = 32
-MAX_VERSION: Final = 2**63 - 1
-SECONDS_BOUND: Final = 1e11
-"""A greater time stamp is in milliseconds: as seconds it would lie in the year 5138."""
+from guardian.wire.event_faults import (
+    MISSING,
+    fault_of_flag,
+    fault_of_time,
+    fault_of_variant,
+    fault_of_word,
+    is_flag_name,
+)
+from guardian.wire.event_fields import Fields, parse_object, whole_number
 
 AssignmentWord = Literal["split", "outside", "allow", "deny", "opt", "override", "killed", "default", "unattributed"]
 KindWord = Literal["request", "exposure", "gauge", "feedback", "heartbeat"]
 OUTCOMES: Final = tuple(outcome.value for outcome in EventOutcome)
+_ASSIGNMENTS: Final = frozenset(Assignment)
+_KINDS: Final = frozenset(Kind)
+_SEVERITIES: Final = frozenset(("info", "warning", "critical"))
 
-is_flag_name: Final = re.compile(FLAG_NAME_PATTERN).fullmatch
+LeftOut = tuple[str, ...]
+"""The names of the fields of an event that could not be used."""
 
 
 class Present(Struct, frozen=True):
@@ -57,7 +74,7 @@ class HotEvent(Struct, gc=False):
 
 
 class TelemetryEvent(Struct):
-    """One telemetry event in full; fields that are not known are left alone (design.md, section 4)."""
+    """One telemetry event as far as it can be used; every text and number is within its bound."""
 
     ts: float
     kind: KindWord | None = None
@@ -78,16 +95,16 @@ class TelemetryEvent(Struct):
     evaluation_errors: int | None = None
     memory_bytes: float | None = None
     cpu_pct: float | None = None
-
-
-class MigrationMetadata(Struct):
-    """What is read of a migration event's metadata."""
-
-    feature_flag_enabled: bool | None = None
+    bye: bool | None = None
+    open: int | None = None
+    open_max_ms: float | None = None
 
 
 class MigrationEvent(Struct):
-    """One migration event; `ts` is the arrival when absent, `flag` follows from the component."""
+    """One migration event; `ts` is the arrival when absent, `flag` follows from the component.
+
+    `enabled` is metadata's `feature_flag_enabled`.
+    """
 
     event_type: Literal["success", "failure", "fallback", "dual_run"]
     ts: float | None = None
@@ -99,18 +116,34 @@ class MigrationEvent(Struct):
     flag_version: int | None = None
     assignment: AssignmentWord | None = None
     error_type: str | None = None
-    metadata: MigrationMetadata | None = None
+    enabled: bool | None = None
     match: bool | None = None
     control_ms: float | None = None
     candidate_ms: float | None = None
     deviation: float | None = None
+    cancelled: bool | None = None
+    subject: str | None = None
+    control_value: str | None = None
+    candidate_value: str | None = None
 
 
+TELEMETRY_FIELDS: Final = frozenset(TelemetryEvent.__struct_fields__) | {"subject", "attributes", "case", "request_id"}
+MIGRATION_FIELDS: Final = (frozenset(MigrationEvent.__struct_fields__) - {"enabled"}) | {
+    "instance",
+    "metadata",
+    "difference",
+    "whole",
+}
+FIELDS: Final = TELEMETRY_FIELDS | MIGRATION_FIELDS
+"""Every field that guardian knows by name."""
+
+UNREADABLE: Final = HotEvent(ts=-1.0)
+"""Stands for a message that the fast decoder does not take."""
+_BEYOND: Final = 10**30
 _LINE_BREAK, _OPENING, _CLOSING = b"\n{}"
 
 _hot: Final = msgspec.json.Decoder(HotEvent)
-_telemetry: Final = msgspec.json.Decoder(TelemetryEvent)
-_migration: Final = msgspec.json.Decoder(MigrationEvent)
+_REFUSALS: Final = (TypeError, ValueError, msgspec.MsgspecError, RecursionError)
 
 
 def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
@@ -132,9 +165,23 @@ def decode_hot(values: list[bytes]) -> list[HotEvent] | None:
         if not _borders_hold(blob, values):
             return None
         events = _hot.decode_lines(blob)
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+    except _REFUSALS:
         return None
     return events if len(events) == len(values) else None
+
+
+def decode_apart(values: list[bytes]) -> list[HotEvent]:
+    """Decode the messages of a fetch that `decode_hot` does not take: one event each, UNREADABLE for those at fault."""
+    return [_decode_plain(value) or UNREADABLE for value in values]
+
+
+def _decode_plain(value: bytes | None) -> HotEvent | None:
+    if not value or len(value) > MAX_EVENT_BYTES:
+        return None
+    try:
+        return _hot.decode(value)
+    except _REFUSALS:
+        return None
 
 
 def _borders_hold(blob: bytes, values: list[bytes]) -> bool:
@@ -149,35 +196,34 @@ def _borders_hold(blob: bytes, values: list[bytes]) -> bool:
     return bool((text[borders - 1] == _CLOSING).all() and (text[borders + 1] == _OPENING).all())
 
 
+def is_plain(event: HotEvent) -> bool:
+    """Whether the event is a request without anything that the hot path does not read, all of it within its bounds."""
+    if event.kind not in (None, "request") or event.flags is not None or event.metrics is not None:
+        return False
+    if event.flag is None or event.variant is None or event.outcome is None or not is_flag_name(event.flag):
+        return False
+    if not 0 <= (event.flag_version or 0) <= MAX_WHOLE or not 0 <= (event.latency_ms or 0.0) <= MAX_FIGURE:
+        return False
+    return is_name(event.variant) and is_name(event.service or "")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text that came as UTF-8 is short enough for a name."""
+    return len(text) <= MAX_NAME_BYTES and (text.isascii() or len(text.encode()) <= MAX_NAME_BYTES)
+
+
 def decode_telemetry(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> TelemetryEvent:
-    """Return one telemetry event, checked whole.
-
-    Args:
-        value: the message.
-        arrival_ms: the broker's time stamp; 0 when unknown.
-        future_ms: how far the event may lie after its arrival; looked at only when the arrival is known.
-
-    Raises:
-        DecodeError: not an event, with the reason for the dead letter.
-    """
-    hot = _decode(_hot, value)
-    check_time(hot.ts, arrival_ms, future_ms)
-    # What a plain request is refused for must not depend on the road it came by: only what the hot path reads.
-    event = _widened(hot) if is_plain(hot) else _decode(_telemetry, value)
-    _check_common(event)
-    if event.kind == "heartbeat":
-        _check_heartbeat(event)
-    else:
-        _check_flags(event)
-    if event.kind == "gauge":
-        _need(event, "service", "instance", "metrics")
-    elif event.kind in (None, "request"):
-        _need(event, "outcome")
-    return event
+    """Return one telemetry event, as `read_telemetry` does, without the names of what was left out."""
+    return read_telemetry(value, arrival_ms, future_ms)[0]
 
 
 def decode_migration(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> MigrationEvent:
-    """Return one migration event, checked whole; its `ts` is the arrival when it has none.
+    """Return one migration event, as `read_migration` does, without the names of what was left out."""
+    return read_migration(value, arrival_ms, future_ms)[0]
+
+
+def read_telemetry(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> tuple[TelemetryEvent, LeftOut]:
+    """Return one telemetry event, and the names of the fields that could not be used.
 
     Args:
         value: the message.
@@ -185,27 +231,14 @@ def decode_migration(value: bytes | None, arrival_ms: int = 0, future_ms: int = 
         future_ms: how far the event may lie after its arrival; looked at only when the arrival is known.
 
     Raises:
-        DecodeError: not an event, with the reason for the dead letter.
+        DecodeError: what it counts for cannot be read, with the reason for the dead letter.
     """
-    event = _decode(_migration, value)
-    if event.ts is None:
-        event.ts = arrival_ms / 1000
-    check_time(event.ts, arrival_ms, future_ms)
-    if event.flag is None and event.component is None:
-        raise DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor component", "say which rollout it is about")
-    if event.flag is not None:
-        _check_flag_name(event.flag)
-    if event.event_type == "dual_run" and event.match is None:
-        fix = "say in match whether both gave the same: true or false"
-        raise DecodeError(DecodeReason.MISSING_FIELD, "a dual_run without match", fix)
-    _check_short(event, "component", "variant", "service")
-    _check_positive(event, "duration", "control_ms", "candidate_ms", "flag_version")
-    return event
-
-
-def is_plain(event: HotEvent) -> bool:
-    """Whether the event is a request without anything that the hot path does not read."""
-    return event.kind in (None, "request") and event.flags is None and event.metrics is None
+    hot = _decode_plain(value)
+    if hot is not None and is_plain(hot):
+        check_time(hot.ts, arrival_ms, future_ms)
+        return _widened(hot), ()
+    fields = Fields(parse_object(value))
+    return telemetry_of(fields, arrival_ms, future_ms), tuple(fields.left_out)
 
 
 def _widened(hot: HotEvent) -> TelemetryEvent:
@@ -218,8 +251,126 @@ def _widened(hot: HotEvent) -> TelemetryEvent:
         service=hot.service,
         flag_version=hot.flag_version,
         assignment=hot.assignment,
-        error_type=hot.error_type,
+        error_type=hot.error_type and fit_text(hot.error_type, MAX_NAME_BYTES),
     )
+
+
+def telemetry_of(fields: Fields, arrival_ms: int, future_ms: int) -> TelemetryEvent:
+    """Return the telemetry event that these fields make; `fields` then names what was left out.
+
+    Raises:
+        DecodeError: what it counts for cannot be read.
+    """
+    ts = _time(fields)
+    check_time(ts, arrival_ms, future_ms)
+    event = TelemetryEvent(
+        ts,
+        kind=_kind(fields),
+        latency_ms=fields.number("latency_ms"),
+        service=fields.text("service"),
+        instance=fields.text("instance"),
+        flag_version=fields.whole("flag_version"),
+        assignment=fields.word("assignment", _ASSIGNMENTS),
+        error_type=fields.text("error_type"),
+        metrics=fields.figures("metrics"),
+        feedback=fields.text("feedback"),
+        severity=fields.word("severity", _SEVERITIES),
+    )
+    if event.kind == "heartbeat":
+        _read_heartbeat(fields, event)
+    else:
+        _read_flags(fields, event)
+    if event.kind in (None, "request"):
+        event.outcome = _outcome(fields)
+    elif event.kind == "gauge":
+        _need(event, "service", "instance", "metrics")
+    for name, most_bytes in (("subject", MAX_SUBJECT_BYTES), ("case", MAX_NAME_BYTES), ("request_id", MAX_NAME_BYTES)):
+        fields.text(name, most_bytes)
+    fields.scalars("attributes")
+    return event
+
+
+def read_migration(value: bytes | None, arrival_ms: int = 0, future_ms: int = 0) -> tuple[MigrationEvent, LeftOut]:
+    """Return one migration event, and the names of the fields that could not be used; without `ts` it is its arrival.
+
+    Args:
+        value: the message.
+        arrival_ms: the broker's time stamp; 0 when unknown.
+        future_ms: how far the event may lie after its arrival; looked at only when the arrival is known.
+
+    Raises:
+        DecodeError: what it counts for cannot be read, with the reason for the dead letter.
+    """
+    fields = Fields(parse_object(value))
+    return migration_of(fields, arrival_ms, future_ms), tuple(fields.left_out)
+
+
+def migration_of(fields: Fields, arrival_ms: int, future_ms: int) -> MigrationEvent:
+    """Return the migration event that these fields make; `fields` then names what was left out.
+
+    Raises:
+        DecodeError: what it counts for cannot be read.
+    """
+    kind = _essential_word(fields, "event_type", tuple(MigrationType))
+    ts = _migration_time(fields, arrival_ms)
+    check_time(ts, arrival_ms, future_ms)
+    event = MigrationEvent(
+        kind,
+        ts,
+        component=fields.name("component"),
+        duration=fields.number("duration"),
+        service=fields.text("service"),
+        flag_version=fields.whole("flag_version"),
+        assignment=fields.word("assignment", _ASSIGNMENTS),
+        error_type=fields.text("error_type"),
+        control_ms=fields.number("control_ms"),
+        candidate_ms=fields.number("candidate_ms"),
+        deviation=fields.number("deviation"),
+        cancelled=fields.truth("cancelled"),
+        subject=fields.text("subject", MAX_SUBJECT_BYTES),
+        control_value=fields.value("control_value"),
+        candidate_value=fields.value("candidate_value"),
+    )
+    _read_whose(fields, event)
+    _read_variant(fields, event)
+    event.match = fields.truth("match")
+    if kind == "dual_run" and event.match is None and not event.cancelled:
+        fix = "say in match whether both gave the same: true or false"
+        raise DecodeError(DecodeReason.MISSING_FIELD, "a dual_run without match", fix)
+    for name in ("instance", "difference"):
+        fields.text(name, MAX_EVENT_BYTES)
+    fields.truth("whole")
+    return event
+
+
+def _read_whose(fields: Fields, event: MigrationEvent) -> None:
+    """The flag, or else the component: an unusable flag costs nothing where the component says whose event it is."""
+    flag = fields.given.get("flag")
+    fault = None if flag is None else fault_of_flag(flag)
+    if fault is None:
+        event.flag = flag
+    elif event.component is None:
+        raise fault
+    else:
+        fields.leave_out("flag")
+    if event.flag is None and event.component is None:
+        raise DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor component", "say which rollout it is about")
+
+
+def _read_variant(fields: Fields, event: MigrationEvent) -> None:
+    """The variant, or what metadata says of it: one that cannot be read is never taken for the candidate."""
+    given = fields.given.get("variant")
+    if given is not None and (fault := fault_of_variant("the event", given)):
+        raise fault
+    event.variant = given
+    enabled = fields.entries("metadata").get("feature_flag_enabled")
+    if enabled is None or isinstance(enabled, bool):
+        event.enabled = enabled
+    elif given is None:
+        message = "metadata.feature_flag_enabled is neither true nor false"
+        raise DecodeError(DecodeReason.WRONG_TYPE, message, "send true or false, without quotes")
+    else:
+        fields.leave_out("metadata")
 
 
 def check_time(ts: float, arrival_ms: int, future_ms: int) -> None:
@@ -234,91 +385,112 @@ def check_time(ts: float, arrival_ms: int, future_ms: int) -> None:
         DecodeError: TIME_IN_MILLISECONDS, TIME_IN_FUTURE or BAD_VALUE.
     """
     if ts >= SECONDS_BOUND:
-        raise DecodeError(DecodeReason.TIME_IN_MILLISECONDS, f"ts is {ts:.0f}", "send Unix seconds, not milliseconds")
-    if ts < 0:
+        raise DecodeError(DecodeReason.TIME_IN_MILLISECONDS, f"ts is {ts:.15g}", "send Unix seconds, not milliseconds")
+    if not ts >= 0:
         raise DecodeError(DecodeReason.BAD_VALUE, f"ts is {ts}, before 1970")
     if arrival_ms > 0 and ts * 1000 > arrival_ms + future_ms:
         ahead = ts - arrival_ms / 1000
         raise DecodeError(DecodeReason.TIME_IN_FUTURE, f"ts is {ahead:.1f} s after its arrival", "set the clock")
 
 
-def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
-    if not value:
-        raise DecodeError(DecodeReason.MALFORMED_JSON, "an empty message")
-    if len(value) > MAX_EVENT_BYTES:
-        raise DecodeError(DecodeReason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES}")
-    try:
-        return decoder.decode(value)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:  # ValueError: not UTF-8
-        raise fault_of(error, value) from error
+def _time(fields: Fields) -> float:
+    if not fields.is_number("ts"):
+        raise fault_of_time(fields.given.get("ts"))
+    return float(max(-_BEYOND, min(fields.given["ts"], _BEYOND)))  # a whole number may be beyond any float
 
 
-def _check_common(event: TelemetryEvent) -> None:
-    _check_short(event, "variant", "service", "instance")
-    _check_positive(event, "latency_ms", "flag_version", "dropped", "evaluation_errors", "memory_bytes", "cpu_pct")
-    metrics = event.metrics or {}
-    if len(metrics) > MAX_METRICS_PER_EVENT:
-        raise DecodeError(DecodeReason.BAD_VALUE, f"{len(metrics)} metrics, at most {MAX_METRICS_PER_EVENT}")
-    for name, figure in metrics.items():
-        if not 0 < len(name) <= MAX_NAME_CHARS:
-            raise DecodeError(DecodeReason.BAD_VALUE, f"a metric's name has {len(name)} characters")
-        if abs(figure) > 1e150:  # its square must be finite
-            raise DecodeError(DecodeReason.BAD_VALUE, f"metric {name} is {figure}")
+def _migration_time(fields: Fields, arrival_ms: int) -> float:
+    """The time; its arrival where the event has none, or none that can be read."""
+    if fields.is_number("ts") or (fields.has("ts") and not arrival_ms):
+        return _time(fields)
+    if fields.has("ts"):
+        fields.leave_out("ts")
+    return arrival_ms / 1000
 
 
-def _check_flags(event: TelemetryEvent) -> None:
-    flags: dict[str, Any] = dict(event.flags or {})
-    if event.flag is not None:
-        flags[event.flag] = "" if event.kind == "gauge" else event.variant
-    if not flags and event.kind == "gauge":
+def _kind(fields: Fields) -> Any:
+    """The kind; one that is not known is left out where an outcome says that it is a request all the same."""
+    kind = fields.word("kind", _KINDS)
+    if kind is None and fields.has("kind") and fields.given.get("outcome") not in OUTCOMES:
+        raise fault_of_word("kind", fields.given["kind"])
+    return kind
+
+
+def _outcome(fields: Fields) -> Any:
+    return _essential_word(fields, "outcome", OUTCOMES)
+
+
+def _essential_word(fields: Fields, name: str, words: tuple[str, ...]) -> Any:
+    given = fields.given.get(name)
+    if given is None:
+        raise DecodeError(DecodeReason.MISSING_FIELD, f"{name} is missing", MISSING[name])
+    if not isinstance(given, str) or given not in words:
+        raise fault_of_word(name, given)
+    return given
+
+
+def _read_flags(fields: Fields, event: TelemetryEvent) -> None:
+    """The flags that the event counts for, each with its variant; one that cannot be read costs itself only.
+
+    Raises:
+        DecodeError: not one of them can be read.
+    """
+    is_gauge = event.kind == "gauge"
+    faults: list[DecodeError] = []
+    found: dict[str, str | int] = {}
+    flag = fields.given.get("flag")
+    if flag is not None:
+        fault = fault_of_flag(flag) or (None if is_gauge else fault_of_variant(flag, fields.given.get("variant")))
+        if fault is None:
+            event.flag = flag
+        else:
+            faults.append(fault)
+            fields.leave_out("flag")
+    for name, variant in fields.entries("flags").items():
+        fault = fault_of_flag(name) or (None if is_gauge else fault_of_variant(name, variant))
+        if fault is None and len(found) + (event.flag is not None) >= MAX_FLAGS_PER_EVENT:
+            fault = DecodeError(DecodeReason.BAD_VALUE, f"more than {MAX_FLAGS_PER_EVENT} flags")
+        if fault is None:
+            found[name] = "" if is_gauge else variant
+        else:
+            faults.append(fault)
+            fields.leave_out("flags")
+    event.flags = found or None
+    event.variant = fields.given.get("variant") if event.flag is not None and not is_gauge else None
+    if event.flag is None and not found:
+        raise faults[0] if faults else _no_flag(fields, is_gauge=is_gauge)
+
+
+def _no_flag(fields: Fields, *, is_gauge: bool) -> DecodeError:
+    if "flags" in fields.left_out:
+        return DecodeError(DecodeReason.WRONG_TYPE, "flags is no object", "send each flag with its variant")
+    if is_gauge:
         fix = "name the flag whose rollout shall be judged by it; several in flags"
-        raise DecodeError(DecodeReason.MISSING_FIELD, "a gauge with neither flag nor flags", fix)
-    if not flags:
-        raise DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor flags", "say which flag was evaluated")
-    if len(flags) > MAX_FLAGS_PER_EVENT:
-        raise DecodeError(DecodeReason.BAD_VALUE, f"{len(flags)} flags, at most {MAX_FLAGS_PER_EVENT}")
-    for flag, variant in flags.items():
-        _check_flag_name(flag)
-        if variant is None:
-            raise DecodeError(DecodeReason.MISSING_FIELD, f"flag {flag} without a variant", "say which one was served")
-        if not isinstance(variant, str):
-            raise DecodeError(DecodeReason.WRONG_TYPE, f"the variant of {flag} is {variant!r}, not a name")
-        if len(variant) > MAX_NAME_CHARS:
-            raise DecodeError(DecodeReason.BAD_VALUE, f"the variant of {flag} has {len(variant)} characters")
+        return DecodeError(DecodeReason.MISSING_FIELD, "a gauge with neither flag nor flags", fix)
+    return DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor flags", "say which flag was evaluated")
 
 
-def _check_heartbeat(event: TelemetryEvent) -> None:
+def _read_heartbeat(fields: Fields, event: TelemetryEvent) -> None:
+    """What only a heartbeat says: the version of each flag, what was lost, and what is still open."""
     _need(event, "service", "instance")
-    flags = event.flags or {}
-    if len(flags) > MAX_FLAGS_PER_EVENT * 16:
-        raise DecodeError(DecodeReason.BAD_VALUE, f"{len(flags)} flags, at most {MAX_FLAGS_PER_EVENT * 16}")
-    for flag, version in flags.items():
-        _check_flag_name(flag)
-        if not isinstance(version, int) or not 0 <= version <= MAX_VERSION:
-            raise DecodeError(DecodeReason.WRONG_TYPE, f"the version of {flag} is {version!r}, not a whole number")
+    flags: dict[str, str | int] = {}
+    for name, given in fields.entries("flags").items():
+        version = whole_number(given)
+        if version is None or fault_of_flag(name) or len(flags) >= MAX_FLAGS_PER_HEARTBEAT:
+            fields.leave_out("flags")
+        else:
+            flags[name] = version
+    event.flags = flags or None
+    event.dropped = fields.whole("dropped")
+    event.evaluation_errors = fields.whole("evaluation_errors")
+    event.memory_bytes = fields.number("memory_bytes")
+    event.cpu_pct = fields.number("cpu_pct")
+    event.bye = fields.truth("bye")
+    event.open = fields.whole("open")
+    event.open_max_ms = fields.number("open_max_ms")
 
 
-def _check_flag_name(flag: str) -> None:
-    if not is_flag_name(flag):
-        raise DecodeError(DecodeReason.BAD_FLAG_NAME, f"{flag[:MAX_NAME_CHARS]!r}", f"a name is {FLAG_NAME_PATTERN}")
-
-
-def _check_short(event: Struct, *names: str) -> None:
+def _need(event: TelemetryEvent, *names: str) -> None:
     for name in names:
-        text = getattr(event, name)
-        if text is not None and len(text) > MAX_NAME_CHARS:
-            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} has {len(text)} characters, at most {MAX_NAME_CHARS}")
-
-
-def _check_positive(event: Struct, *names: str) -> None:
-    for name in names:
-        figure = getattr(event, name)
-        if figure is not None and (figure < 0 or (isinstance(figure, int) and figure > MAX_VERSION)):
-            fix = "send 0 or more" if figure < 0 else ""
-            raise DecodeError(DecodeReason.BAD_VALUE, f"{name} is {figure}", fix)
-
-
-def _need(event: Struct, *names: str) -> None:
-    for name in names:
-        if getattr(event, name) is None:
+        if not getattr(event, name) and getattr(event, name) != "":
             raise DecodeError(DecodeReason.MISSING_FIELD, f"{name} is missing", MISSING[name])

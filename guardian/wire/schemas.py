@@ -20,9 +20,9 @@ from guardian.wire.commands import (
     FIGURE_NAME_PATTERN,
     FREEZE_PATTERN,
     MAX_EPOCH,
-    MAX_ID_CHARS,
-    MAX_NAME_CHARS,
-    MAX_REASON_CHARS,
+    MAX_ID_BYTES,
+    MAX_NAME_BYTES,
+    MAX_REASON_BYTES,
 )
 from guardian.wire.flagd import ENABLED, Metadata
 
@@ -105,18 +105,18 @@ def _commands() -> Schema:
     """A command, with what `decode_command` looks at beyond the types."""
     schema = _of_type("commands", Command)
     fields = schema["properties"]
-    fields["id"].update(minLength=1, maxLength=MAX_ID_CHARS)
+    fields["id"].update(minLength=1, maxLength=MAX_ID_BYTES)
     fields["command"]["enum"] = list(COMMANDS)
     fields["flag"]["pattern"] = f"^({re.escape(ALL_FLAGS)}|{FLAG_NAME_PATTERN})$"
-    fields["reason"]["maxLength"] = MAX_REASON_CHARS
-    fields["to"]["maxLength"] = MAX_NAME_CHARS
+    fields["reason"]["maxLength"] = MAX_REASON_BYTES
+    fields["to"]["maxLength"] = MAX_NAME_BYTES
     fields["ts"]["minimum"] = 0
     fields["epoch"].update(minimum=0, maximum=MAX_EPOCH)
     fields["seen_turn"].update(minimum=0, maximum=MAX_EPOCH)
-    fields["seen_revision"].update(maxLength=MAX_NAME_CHARS)
+    fields["seen_revision"].update(maxLength=MAX_NAME_BYTES)
     actor = schema["$defs"]["Actor"]["properties"]
-    actor["name"].update(minLength=1, maxLength=MAX_NAME_CHARS)
-    actor["via"].update(minLength=1, maxLength=MAX_NAME_CHARS)
+    actor["name"].update(minLength=1, maxLength=MAX_NAME_BYTES)
+    actor["via"].update(minLength=1, maxLength=MAX_NAME_BYTES)
     one_flag = {"pattern": f"^{FLAG_NAME_PATTERN}$"}
     schema["allOf"] = [
         {

@@ -67,7 +67,9 @@ def main() -> int:
             sys.stdout.write(f"FAILED {target} seed {seed}: {type(error).__name__}: {str(error)[:500]}\n")
         done += count
         took_s = time.monotonic() - began_s
-        sys.stdout.write(f"{done:>9,} of {chosen.inputs:,} inputs, {took_s:6.0f} s, {failed} rounds failed ({target})\n")
+        sys.stdout.write(
+            f"{done:>9,} of {chosen.inputs:,} inputs, {took_s:6.0f} s, {failed} rounds failed ({target})\n"
+        )
         sys.stdout.flush()
     return 1 if failed else 0
 

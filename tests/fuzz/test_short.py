@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`, with seeds of its own: nothing raises, and the brake of another flag works all along."""
+"""The short form of `make fuzz`: nothing raises, and the brake of another flag works all along."""
 
 from __future__ import annotations
 

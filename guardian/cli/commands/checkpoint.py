@@ -19,7 +19,7 @@ from guardian.core.inputs import Command
 from guardian.core.words import ALL_FLAGS
 from guardian.errors import Exit
 from guardian.kafka.settings import Settings
-from guardian.wire.commands import MAX_REASON_CHARS
+from guardian.wire.commands import fit_reason
 
 _ANSWER_S: Final = 10.0
 
@@ -93,7 +93,7 @@ def release(
         command="release",
         flag=ALL_FLAGS,
         actor=claimed(say.actor),
-        reason=say.reason[:MAX_REASON_CHARS] or NO_REASON,
+        reason=fit_reason(say.reason) or NO_REASON,
         ts=time.time(),
         freeze=f"{source} {span}",
     )
