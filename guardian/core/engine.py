@@ -12,13 +12,13 @@ from guardian.core.commands import COMMANDS, FOR_ALL, ParseSpec, answer, declare
 from guardian.core.counting import take_cell
 from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
-from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
+from guardian.core.inputs import Batch, Command, FlagReport, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
-from guardian.core.reasserting import reassert
+from guardian.core.reasserting import end_foreign_alerts, reassert, reconcile
 from guardian.core.signs import take_signs
 from guardian.core.snapshot import Capture, PartitionState, RolloutSnapshot, pack, unpack
 from guardian.core.state import RolloutState, look_back_s
@@ -81,8 +81,8 @@ class Engine:
                 self._take_batch(record.payload, now)
             case Tick():
                 self._take_tick(now)
-            case Reassert():
-                self._take_reassert(record.payload, now)
+            case Reassert() | FlagReport():
+                self._take_found(record.payload, now)
             case None:
                 self._state.rubbish_count += 1
         if now.watermark_ms // 1_000 > before_ms // 1_000:
@@ -313,12 +313,15 @@ class Engine:
                 before = (state.gate_wait_ms, state.summary_ms)
                 progress(state, now, passed_ms)
                 summarise(state, now)
-                if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
+                ended = end_foreign_alerts(state, now)
+                if watch_share(state, now) or ended or (state.gate_wait_ms, state.summary_ms) != before:
                     self._dirty.add(state.flag)
 
-    def _take_reassert(self, found: Reassert, now: Instant) -> None:
+    def _take_found(self, found: Reassert | FlagReport, now: Instant) -> None:
         state = self._rollouts.get(found.flag)
-        if state is not None and state.folded_offset < now.offset and reassert(state, found, now):
+        if state is None or state.folded_offset >= now.offset:
+            return
+        if reconcile(state, found, now) if isinstance(found, FlagReport) else reassert(state, found, now):
             self._dirty.add(state.flag)
 
     # Status

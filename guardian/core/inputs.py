@@ -112,8 +112,8 @@ class Actor(Struct, frozen=True):
 
     Args:
         name: the person or machine.
-        via: `cli`, `http`, `console`, `guardian`.
-        authenticated: whether `name` was proved rather than claimed.
+        via: `cli`, `http`, `console`, `emergency`, `guardian`.
+        authenticated: whether `name` was proved rather than claimed; of a command, ingest says so, not its sender.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Command(Struct):
         ts: Unix seconds when it was given; shown, never judged by.
         spec: the rollout document for `apply`, as JSON.
         to: the target of `rollback`: `zero` (default), `previous`, or a step's name.
-        epoch: raised by the emergency path only; decide adopts it.
+        epoch: raised by the emergency path only, on `kill` and `rollback` to zero; decide adopts it.
         name: the figure that `metric` sets.
         value: what it is set to; null for every other command.
         force: of `promote`: also on stale or lost evidence.
@@ -239,7 +239,9 @@ class Tick(Struct, array_like=True, tag="tick"):
 
 
 class Reassert(Struct, array_like=True, tag="reassert"):
-    """On guardian.flags an older document than ours lies on top: assert ours again.
+    """What FlagReport replaced; records of it are still in the logs of installations that were upgraded.
+
+    On guardian.flags an older document than ours lies on top: assert ours again.
 
     Args:
         flag: whose.
@@ -252,7 +254,29 @@ class Reassert(Struct, array_like=True, tag="reassert"):
     version: int
 
 
-Payload = Batch | Watermarks | Tick | Reassert
+class FlagReport(Struct, array_like=True, tag="flag_report"):
+    """What decide's watcher found on guardian.flags; the fold compares it with what it asserts at this record.
+
+    Args:
+        flag: whose.
+        epoch, version: of the newest record; below zero for a tombstone, none at all, or one that no reader takes.
+        content: hash of what readers serve by it: state, variants, default variant, targeting.
+        everyone: hash of the one value that it gives to every subject; empty when there is no such value.
+        signature: as it stands in the document; empty for none.
+        expected_epoch, expected_version: what this process asserted when it looked.
+    """
+
+    flag: str
+    epoch: int
+    version: int
+    content: str = ""
+    everyone: str = ""
+    signature: str = ""
+    expected_epoch: int = -1
+    expected_version: int = -1
+
+
+Payload = Batch | Watermarks | Tick | Reassert | FlagReport
 
 
 class Record(Struct):

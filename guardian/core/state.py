@@ -10,6 +10,7 @@ from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
 from guardian.core.finding import EVER, Since
 from guardian.core.fleet import Fleet
+from guardian.core.foreign import ForeignDocument
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
@@ -93,6 +94,7 @@ class RolloutState(Struct):
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
         applied_turn: the turn of the last apply.
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
+        foreign: what somebody else has written in our document's place; None for nothing.
     """
 
     spec: RolloutSpec
@@ -144,6 +146,7 @@ class RolloutState(Struct):
     applied_turn: int = 0
     moved_by: str = ""
     moved_id: str = ""
+    foreign: ForeignDocument | None = None
 
     @property
     def flag(self) -> str:
