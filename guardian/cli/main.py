@@ -18,6 +18,7 @@ from guardian.cli.commands.checkpoint import checkpoint
 from guardian.cli.commands.demo import demo
 from guardian.cli.commands.dev import dev
 from guardian.cli.commands.doctor import doctor
+from guardian.cli.commands.emergency import emergency
 from guardian.cli.commands.explain import explain
 from guardian.cli.commands.init import init
 from guardian.cli.commands.kill import kill
@@ -64,7 +65,7 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Declare": {"init": init, "check": check, "apply": apply},
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
-    "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve},
+    "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve, "emergency": emergency},
     "Report": {"bug": bug, "metric": metric},
 }
 """Every command, in the order in which the help shows them."""

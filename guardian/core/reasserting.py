@@ -106,9 +106,11 @@ def _foreign_of(state: RolloutState) -> ForeignDocument:
     return state.foreign
 
 
-def _ended(alert: Alert | None, now: Instant, text: str) -> None:
+def _ended(alert: Alert | None, now: Instant, text: str) -> Alert | None:
+    """None, as the field is from now on; an alert that was active is told to be over."""
     if alert is not None:
         end_named_alert(alert, now, text)
+    return None
 
 
 def _write_again(state: RolloutState, now: Instant, found: FlagReport | Reassert) -> None:
