@@ -19,6 +19,7 @@ from guardian.cli.commands.demo import demo
 from guardian.cli.commands.dev import dev
 from guardian.cli.commands.dismiss import dismiss
 from guardian.cli.commands.doctor import doctor
+from guardian.cli.commands.emergency import emergency
 from guardian.cli.commands.explain import explain
 from guardian.cli.commands.init import init
 from guardian.cli.commands.inputs import inputs
@@ -32,6 +33,7 @@ from guardian.cli.commands.resume import resume
 from guardian.cli.commands.rollback import rollback
 from guardian.cli.commands.run import run as run_command
 from guardian.cli.commands.send import send
+from guardian.cli.commands.signing import signing
 from guardian.cli.commands.start import start
 from guardian.cli.commands.status import status
 from guardian.cli.commands.tail import tail
@@ -61,6 +63,7 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
         "run": run_command,
         "topics": topics,
         "token": token,
+        "signing": signing,
         "doctor": doctor,
         "send": send,
         "checkpoint": checkpoint,
@@ -69,7 +72,14 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
     "Declare": {"init": init, "check": check, "apply": apply},
     "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
-    "Take back": {"rollback": rollback, "kill": kill, "unkill": unkill, "resolve": resolve, "unfreeze": unfreeze},
+    "Take back": {
+        "rollback": rollback,
+        "kill": kill,
+        "unkill": unkill,
+        "resolve": resolve,
+        "unfreeze": unfreeze,
+        "emergency": emergency,
+    },
     "Report": {"bug": bug, "metric": metric, "dismiss": dismiss},
 }
 """Every command, in the order in which the help shows them."""

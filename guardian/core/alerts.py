@@ -48,14 +48,16 @@ def end_alert(watch: Watch, now: Instant, text: str) -> None:
     watch.alert = None
 
 
-def named_alert(state: RolloutState, now: Instant, name: str, text: str) -> Alert:
+def named_alert(
+    state: RolloutState, now: Instant, name: str, text: str, severity: Severity = Severity.WARNING
+) -> Alert:
     """Say that a rollout needs a person for something that no trigger of its spec looks at; return the alert."""
     alert = Alert(
         id=f"{state.flag}/{state.attempt}/{name}/{now.log_ms}",
         flag=state.flag,
         attempt=state.attempt,
         trigger=name,
-        severity=Severity.WARNING,
+        severity=severity,
         tell="",
         do=Action.NOTIFY,
         active=True,

@@ -20,13 +20,16 @@ from guardian.core.actions import (
 )
 from guardian.core.alerts import end_alert
 from guardian.core.anew import change_watch, keep_apart
+from guardian.core.epochs import EPOCH_REFUSED, too_far_ahead
 from guardian.core.flag_freeze import error_line
 from guardian.core.fleet import ALL_INSTANCES, MAX_NAMED, name_of
 from guardian.core.following import propagation
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.outputs import Decision
 from guardian.core.progress import BLIND, find_obstacle, go_on
+from guardian.core.reasserting import note_emergency
 from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Outside
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
@@ -58,14 +61,39 @@ def refusal(command: Command, reason: Reason, text: str) -> Cause:
 
 
 def obey(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
-    """Carry out a command on a rollout that exists, or refuse it with the reason.
+    """Carry out a command on a rollout that exists, or refuse it with the reason."""
+    if command.epoch and not command.only_lowers:
+        decide(state, now, stand(state), refusal(command, Reason.REFUSED_EPOCH, EPOCH_REFUSED))
+    elif command.epoch > state.epoch and not too_far_ahead(command.epoch, 0, now.log_ms):
+        _obey_emergency(state, now, command)
+    else:
+        _carry_out(state, now, command, parse_spec)
 
-    The emergency path raises the epoch: what was written before is ignored by readers, so the flag is written anew.
-    Once, with what the command has changed: a document in between would undo the emergency for a moment.
+
+def _obey_emergency(state: RolloutState, now: Instant, command: Command) -> None:
+    """Adopt the epoch that the emergency path has raised: what was written before is ignored by readers.
+
+    The flag is written once, with what the command has changed: a document in between would undo the emergency for a
+    moment. Versions start at log time: one from before may be forged.
     """
-    raised = command.epoch > state.epoch
-    state.epoch = max(state.epoch, command.epoch)
-    version = state.version
+    state.epoch, state.version = command.epoch, 0
+    place = len(now.said)
+    try:
+        _HANDLERS[command.command](state, now, command)
+    except IllegalTransition as error:
+        # An archived rollout takes no rollback, and its document may serve the candidate to everybody.
+        text = _said(command, f"killed, for it {error.message}")
+        switch(state, now, killed=True, cause=answer(command, Outcome.PASS, Reason.KILLED, text))
+    if not state.version:
+        later, now.said[place:] = now.said[place:], []
+        change_flag(state, now, Reason.EMERGENCY, same_content=True)
+        written = {"epoch": state.epoch, "version": state.version, "change_id": state.change_id}
+        now.said += [replace(said, **written) if isinstance(said, Decision) else said for said in later]
+    who = f"{command.actor.name}: {command.reason or 'no reason given'}"
+    note_emergency(state, now, f"{state.flag} was switched off by the emergency path, by {who}")
+
+
+def _carry_out(state: RolloutState, now: Instant, command: Command, parse_spec: ParseSpec) -> None:
     try:
         if command.command == "apply":
             _reapply(state, now, command, parse_spec)
@@ -78,8 +106,6 @@ def obey(state: RolloutState, now: Instant, command: Command, parse_spec: ParseS
     except IllegalTransition as error:
         text = f"{error.message}: {error.fix}" if error.fix else error.message
         decide(state, now, stand(state), refusal(command, Reason.REFUSED_PHASE, text))
-    if raised and state.version == version:
-        change_flag(state, now, Reason.EMERGENCY)
 
 
 def _said(command: Command, what: str) -> str:
@@ -266,12 +292,12 @@ COMMANDS: Final = ("apply", *_HANDLERS, "release")
 
 def declare(command: Command, now: Instant, parse_spec: ParseSpec) -> RolloutState | Cause:
     """Return the state of a rollout that is applied for the first time, or why its spec is refused."""
+    if command.epoch:
+        return refusal(command, Reason.REFUSED_EPOCH, EPOCH_REFUSED)
     spec = checked_spec(command, parse_spec)
     if isinstance(spec, Cause):
         return spec
-    state = RolloutState(
-        spec, command.spec or {}, Series(look_back_s(spec)), entered_ms=now.log_ms, epoch=command.epoch
-    )  # fmt: skip
+    state = RolloutState(spec, command.spec or {}, Series(look_back_s(spec)), entered_ms=now.log_ms)
     state.declared_offset = now.offset
     retain(state)
     before = stand(state)

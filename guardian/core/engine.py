@@ -19,7 +19,7 @@ from guardian.core.counting import take_cell
 from guardian.core.events import BEAT_SECONDS
 from guardian.core.flag_freeze import error_line, freeze_flag, frozen_status, obey_frozen, put_back
 from guardian.core.following import watch_share
-from guardian.core.inputs import Batch, Command, FreezeFlag, Reassert, Record, Tick, Watermarks
+from guardian.core.inputs import Batch, Command, FlagReport, FreezeFlag, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost, tell_unreadable
 from guardian.core.outputs import (
@@ -34,7 +34,7 @@ from guardian.core.outputs import (
 )
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
-from guardian.core.reasserting import reassert
+from guardian.core.reasserting import end_foreign_alerts, reassert, reconcile
 from guardian.core.signs import take_signs
 from guardian.core.snapshot import MAX_RECORD_BYTES, Capture, PartitionState, RolloutSnapshot, pack, unpack
 from guardian.core.state import RolloutState, look_back_s
@@ -114,8 +114,8 @@ class Engine:
                 self._take_batch(record.payload, now)
             case Tick():
                 self._take_tick(now)
-            case Reassert():
-                self._take_reassert(record.payload, now)
+            case Reassert() | FlagReport():
+                self._take_found(record.payload, now)
             case FreezeFlag():
                 self._take_freeze(record.payload, now)
             case None:
@@ -423,15 +423,17 @@ class Engine:
         before = (state.gate_wait_ms, state.summary_ms)
         progress(state, now, passed_ms)
         summarise(state, now)
-        if watch_share(state, now) or (state.gate_wait_ms, state.summary_ms) != before:
+        ended = end_foreign_alerts(state, now)
+        if watch_share(state, now) or ended or (state.gate_wait_ms, state.summary_ms) != before:
             self._dirty.add(state.flag)
 
-    def _take_reassert(self, found: Reassert, now: Instant) -> None:
+    def _take_found(self, found: Reassert | FlagReport, now: Instant) -> None:
         state = self._rollouts.get(found.flag)
         if state is None or state.folded_offset >= now.offset:
             return
+        work = partial(_compare, state, found, now)
         # It touches no evidence, so a frozen flag asserts its document too.
-        if reassert(state, found, now):
+        if self._on(state, now, work) if state.freeze is None else work():
             self._dirty.add(state.flag)
 
     # Status
@@ -456,6 +458,11 @@ class Engine:
                 now.said.append(self._on(state, now, partial(status_of, state, now)) or frozen_status(state, now))
 
 
+def _compare(state: RolloutState, found: Reassert | FlagReport, now: Instant) -> bool:
+    return reconcile(state, found, now) if isinstance(found, FlagReport) else reassert(state, found, now)
+
+
 def _is_idle(state: RolloutState) -> bool:
     """No step that ripens, no candidate that is served and nobody to be waited for: a tick changes nothing."""
-    return state.phase is not Phase.PROGRESSING and not state.runs_candidate and state.fleet.settled
+    ripens = state.phase is Phase.PROGRESSING or state.runs_candidate
+    return not ripens and state.fleet.settled and state.foreign is None

@@ -14,6 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guardian.core.alerts import end_alert, end_named_alert, named_alert
+from guardian.core.epochs import EPOCH_REFUSED, too_far_ahead
 from guardian.core.fleet import Fleet
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, decide, publish_flag, record_rollback, stand
@@ -90,8 +91,12 @@ def obey_frozen(state: RolloutState, now: Instant, command: Command) -> None:
             accepted=accepted,
         )  # fmt: skip
 
-    raised = command.epoch > state.epoch
-    state.epoch = max(state.epoch, command.epoch)
+    if command.epoch and not command.only_lowers:
+        decide(state, now, before, answer(Outcome.ERROR, Reason.REFUSED_EPOCH, EPOCH_REFUSED, accepted=False))
+        return
+    raised = command.epoch > state.epoch and not too_far_ahead(command.epoch, 0, now.log_ms)
+    if raised:
+        state.epoch, state.version = command.epoch, 0
     match command.command:
         case "kill" if not state.killed or raised:
             state.killed = True

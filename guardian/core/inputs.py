@@ -128,8 +128,8 @@ class Actor(Struct, frozen=True):
 
     Args:
         name: the person or machine.
-        via: `cli`, `http`, `console`, `guardian`.
-        authenticated: whether `name` was proved rather than claimed.
+        via: `cli`, `http`, `console`, `emergency`, `guardian`.
+        authenticated: whether `name` was proved rather than claimed; of a command, ingest says so, not its sender.
     """
 
     name: str
@@ -151,7 +151,7 @@ class Command(Struct):
         spec: the rollout document for `apply`, as JSON.
         to: the target of `rollback`: `zero` (default), `previous`, or a step's name; of `dismiss`: the instance that
             fell silent, as `service/instance`, `*` for all of them.
-        epoch: raised by the emergency path only; decide adopts it.
+        epoch: raised by the emergency path only, on `kill` and `rollback` to zero; decide adopts it.
         name: the figure that `metric` sets.
         value: what it is set to; null for every other command.
         force: of `promote`: also on stale or lost evidence.
@@ -177,6 +177,11 @@ class Command(Struct):
     seen_turn: int | None = None
     seen_revision: str | None = None
     freeze: str = ""
+
+    @property
+    def only_lowers(self) -> bool:
+        """Whether it can only lower exposure: the emergency path's commands, whose sender need not be proved."""
+        return self.command == "kill" or (self.command == "rollback" and self.to in ("", "zero"))
 
 
 class Source(Struct, array_like=True, frozen=True):
@@ -258,7 +263,9 @@ class Tick(Struct, array_like=True, tag="tick"):
 
 
 class Reassert(Struct, array_like=True, tag="reassert"):
-    """On guardian.flags an older document than ours lies on top: assert ours again.
+    """What FlagReport replaced; records of it are still in the logs of installations that were upgraded.
+
+    On guardian.flags an older document than ours lies on top: assert ours again.
 
     Args:
         flag: whose.
@@ -287,7 +294,29 @@ class FreezeFlag(Struct, array_like=True, tag="freeze_flag"):
     error: str
 
 
-Payload = Batch | Watermarks | Tick | Reassert | FreezeFlag
+class FlagReport(Struct, array_like=True, tag="flag_report"):
+    """What decide's watcher found on guardian.flags; the fold compares it with what it asserts at this record.
+
+    Args:
+        flag: whose.
+        epoch, version: of the newest record; below zero for a tombstone, none at all, or one that no reader takes.
+        content: hash of what readers serve by it: state, variants, default variant, targeting.
+        everyone: hash of the one value that it gives to every subject; empty when there is no such value.
+        signature: as it stands in the document; empty for none.
+        expected_epoch, expected_version: what this process asserted when it looked.
+    """
+
+    flag: str
+    epoch: int
+    version: int
+    content: str = ""
+    everyone: str = ""
+    signature: str = ""
+    expected_epoch: int = -1
+    expected_version: int = -1
+
+
+Payload = Batch | Watermarks | Tick | Reassert | FlagReport | FreezeFlag
 
 
 class Record(Struct):

@@ -12,9 +12,16 @@ from guardian.core.outputs import Decision, Evidence, FlagChange, Output, Rollba
 from guardian.core.state import GUARDIAN, RolloutState
 from guardian.core.words import Outcome, Phase, Reason
 
-NOT_A_STAND: Final = (Reason.SUMMARY, Reason.UNCHANGED, Reason.REPORTED, Reason.PROPAGATED, Reason.REASSERTED)
+NOT_A_STAND: Final = (
+    Reason.SUMMARY,
+    Reason.UNCHANGED,
+    Reason.REPORTED,
+    Reason.PROPAGATED,
+    Reason.REASSERTED,
+    Reason.FOREIGN_DOCUMENT,
+)
 """Reasons of decisions that tell something and leave how the rollout stands as it is."""
-_MOVES: Final = (Reason.APPLIED, Reason.TRIGGER_FIRED)
+_MOVES: Final = (Reason.APPLIED, Reason.TRIGGER_FIRED, Reason.EMERGENCY)
 """Reasons of decisions that move a rollout although phase, step, weight and kill switch stay."""
 _MAX_WHO_CHARS: Final = 160
 
@@ -101,6 +108,7 @@ def change_flag(state: RolloutState, now: Instant, reason: Reason, *, same_conte
     """Make a new flag document of the rollout's present weight and switches, and say it.
 
     version = max(previous + 1, log time in ms), so that it grows even past a loss of state.
+    Our own kill or zero rises above a newer document of somebody else that readers obey.
     A change of content begins new evidence: windows, step figures and hold clocks start empty.
 
     Args:
@@ -122,6 +130,11 @@ def publish_flag(state: RolloutState, now: Instant, reason: Reason, *, same_cont
     Args:
         same_content: the document says what it said before.
     """
+    if state.foreign is not None and (state.killed or state.weight_bp <= 0):
+        epoch = state.foreign.epoch_above(state.epoch, state.version, now.log_ms)
+        if epoch > state.epoch:
+            state.epoch, state.version = epoch, 0
+            state.foreign.note_raise(now.log_ms)
     state.version = max(state.version + 1, now.log_ms)
     state.flag_reason = reason
     state.changed_ms = now.log_ms

@@ -10,6 +10,7 @@ from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
 from guardian.core.finding import EVER, Since
 from guardian.core.fleet import Fleet, Published
+from guardian.core.foreign import ForeignDocument
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
@@ -113,6 +114,7 @@ class RolloutState(Struct):
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
         freeze: guardian's own code has failed on this flag; None when it has not.
         unfrozen_offset: the input that lifted the last freeze; -1 before any.
+        foreign: what somebody else has written in our document's place; None for nothing.
     """
 
     spec: RolloutSpec
@@ -166,6 +168,7 @@ class RolloutState(Struct):
     moved_id: str = ""
     freeze: FlagFreeze | None = None
     unfrozen_offset: int = -1
+    foreign: ForeignDocument | None = None
 
     @property
     def flag(self) -> str:

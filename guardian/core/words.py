@@ -78,7 +78,8 @@ class Reason(StrEnum):
     FREED = "FREED"  # the kill switch was released
     COMPLETED = "COMPLETED"
     REASSERTED = "REASSERTED"  # an older flag document had landed over ours, or there was none
-    EMERGENCY = "EMERGENCY"  # an emergency change was adopted from the log
+    EMERGENCY = "EMERGENCY"  # an emergency change was adopted, from the log or from guardian.flags
+    FOREIGN_DOCUMENT = "FOREIGN_DOCUMENT"  # somebody else's document served the candidate: it was written over
     EVIDENCE_LOST = "EVIDENCE_LOST"  # a gap in the log: windows started anew
     SUMMARY = "SUMMARY"  # nothing changed; the five-minute record
     # of a refused command
@@ -90,6 +91,7 @@ class Reason(StrEnum):
     REFUSED_TARGET = "REFUSED_TARGET"  # no such step, or not below the present one
     REFUSED_EVIDENCE = "REFUSED_EVIDENCE"  # promote on stale or lost evidence, without force
     REFUSED_OVERTAKEN = "REFUSED_OVERTAKEN"  # somebody moved the rollout after what the sender saw
+    REFUSED_EPOCH = "REFUSED_EPOCH"  # an epoch on a command that is not of the emergency path
     UNCHANGED = "UNCHANGED"  # the same revision, or already there
     # of a judged comparison
     NO_CONTROL = "NO_CONTROL"  # everybody has the candidate: there is nothing to compare with

@@ -10,8 +10,10 @@ from aiokafka import ConsumerRecord
 from guardian.core.inputs import Batch, Command, Source
 from guardian.core.words import ALL_FLAGS
 from guardian.errors import DecodeError
+from guardian.ingest.provenance import admitted
 from guardian.ingest.ranges import RANGE_BYTES, Closed, DeadLetter, Tally
 from guardian.kafka.partition import partition_of
+from guardian.kafka.signing import SigningKeys
 from guardian.wire.commands import read_command
 from guardian.wire.inputs import encode_payload
 
@@ -24,10 +26,12 @@ class CommandFolder:
 
     Args:
         partitions: input partitions; a command for all flags goes to each.
+        keys: what proves who gave a command.
     """
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, keys: SigningKeys) -> None:
         self._partitions = partitions
+        self._keys = keys
         self._commands: dict[int, list[Command]] = defaultdict(list)
         self._dead: list[DeadLetter] = []
         self._tally = Tally()
@@ -58,6 +62,7 @@ class CommandFolder:
         try:
             command, size = read_command(record.value or b"")
             self._bytes += size
+            command = admitted(command, record, self._keys)
         except DecodeError as error:
             self._bytes += 200 + len(record.value or b"")
             self._tally.dead_letters += 1

@@ -38,6 +38,8 @@ class FlagDocument:
         killed: the kill switch is on.
         override_name: the environment variable that overrides this flag.
         raw: the value as it came.
+        base: of a document whose own pair is too far ahead to be believed: the pair that a newer one must exceed;
+            None for every other.
         stamp: what an evaluation says of the document, but for the assignment.
     """
 
@@ -57,11 +59,17 @@ class FlagDocument:
     override_name: str
     raw: bytes
     stamp: dict[str, Scalar]
+    base: Pair | None = None
 
     @property
     def pair(self) -> Pair:
         """(epoch, version), by which documents are ordered."""
-        return self.epoch, self.version
+        return self.base or (self.epoch, self.version)
+
+    @property
+    def serves_nobody(self) -> bool:
+        """Whether everybody gets control by it: no reader refuses such a document."""
+        return self.enabled and self.rule is None and not self.rule_fault and self.default_variant == self.control != ""
 
     def metadata(self, assignment: str) -> dict[str, Scalar]:
         """Return what an evaluation says beside the value; the caller may change it."""

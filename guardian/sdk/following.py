@@ -45,6 +45,7 @@ class Timing:
         catch_up_s: how long reading the topic to its end may stand still.
         snapshot_every_s: the snapshot is written at most so often.
         clock: a steady clock, in seconds.
+        wall_clock: Unix seconds.
     """
 
     beat_s: float = BEAT_SECONDS
@@ -55,6 +56,7 @@ class Timing:
     catch_up_s: float = 10.0
     snapshot_every_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Follower:
         self._stop = asyncio.Event()
         self._stopping = False
         self._problem = "not connected yet"
+        self._beat_ms = 0
         self._told = ProviderStatus.READY  # as OpenFeature has it once initialization returned
         self._told_at = 0.0
         self._may_tell_from = float("inf")
@@ -246,12 +249,15 @@ class Follower:
             found: dict[Any, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=100)
             for records in found.values():
                 for record in records:
-                    if record.key != _BEAT:
-                        fresh.apply(record.key, record.value)
+                    if record.key == _BEAT:
+                        self._beat_ms = max(self._beat_ms, record.timestamp)
+                    else:
+                        fresh.apply(record.key, record.value, self._now_ms)
             now = self._timing.clock()
             moved_at = now if found else moved_at
             if now - moved_at > self._timing.catch_up_s:
                 raise TimeoutError(f"reading {self._topic} does not come to its end")
+        fresh.look_again(self._now_ms)
 
     async def _live(self, consumer: AIOKafkaConsumer) -> None:
         connected_at = self._timing.clock()
@@ -272,9 +278,15 @@ class Follower:
     def _take(self, record: ConsumerRecord) -> None:
         if record.key == _BEAT:
             self.beats += 1
+            self._beat_ms = max(self._beat_ms, record.timestamp)
             self._freshness.beat(record.partition, self._timing.clock())
-        elif flag := self._store.apply(record.key, record.value):
+        elif flag := self._store.apply(record.key, record.value, self._now_ms):
             self._changed([flag])
+
+    @property
+    def _now_ms(self) -> int:
+        """Unix milliseconds, also where this machine's clock is behind."""
+        return max(int(self._timing.wall_clock() * 1_000), self._beat_ms)
 
     def _changed(self, flags: list[str]) -> None:
         if flags:
@@ -309,5 +321,5 @@ class Follower:
             return
         documents = list(self._store.documents.values())
         self._unsaved = False
-        if not await asyncio.to_thread(write_snapshot, self._snapshot, documents, self._topic):
+        if not await asyncio.to_thread(write_snapshot, self._snapshot, documents, self._topic, self._now_ms):
             self._unsaved = True

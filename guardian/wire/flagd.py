@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from guardian.core.events import SPLIT_VARIABLE
 from guardian.core.outputs import FlagState
-from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
+from guardian.core.served import served_content
+from guardian.core.words import Phase, Reason
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.reasons import reason_of
-
-ENABLED: Final = "ENABLED"
-"""Always: a DISABLED flag would give readers the code's default, not control."""
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -55,16 +52,9 @@ def flag_document(state: FlagState) -> dict[str, Any]:
         state: what decides what a subject gets.
 
     Returns:
-        plain JSON values in a fixed order. There is no `targeting` when the weight is 0 or the flag is killed: then
-        everyone gets control, also from a reader that knows nothing of the split.
+        plain JSON values in a fixed order.
     """
-    document: dict[str, Any] = {
-        "state": ENABLED,
-        "variants": {name: state.values[name] for name in sorted(state.values)},
-        "defaultVariant": state.control,
-    }
-    if state.weight_bp > 0 and not state.killed:
-        document["targeting"] = _targeting(state)
+    document = served_content(state)
     metadata = {name: _scalar(getattr(state, name)) for name in Metadata.__struct_fields__}
     # A reader of flagd takes scalars only, and null is none: what is not said is left out.
     document["metadata"] = {name: value for name, value in metadata.items() if value is not None}
@@ -94,12 +84,6 @@ def document_state(flag: str, document: dict[str, Any]) -> FlagState:
     if flag_document(state) != {**document, "metadata": told}:
         raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {flag}: its metadata says something else")
     return state
-
-
-def _targeting(state: FlagState) -> dict[str, Any]:
-    # The default of WEIGHT_FULL_BP is essential: without it a missing split would turn everyone on.
-    inside = {"<": [{"var": [SPLIT_VARIABLE, WEIGHT_FULL_BP]}, state.weight_bp]}
-    return {"if": [inside, state.candidate, state.control]}
 
 
 def _scalar(value: Any) -> bool | int | str:

@@ -14,6 +14,7 @@ import msgspec
 from guardian.core.events import SPLIT_VARIABLE
 from guardian.core.inputs import Command
 from guardian.core.outputs import Alert, Decision, Rollback, RolloutStatus
+from guardian.core.served import ENABLED
 from guardian.core.words import ALL_FLAGS, FLAG_NAME_PATTERN, WEIGHT_FULL_BP
 from guardian.wire.commands import (
     COMMANDS,
@@ -24,7 +25,7 @@ from guardian.wire.commands import (
     MAX_NAME_BYTES,
     MAX_REASON_BYTES,
 )
-from guardian.wire.flagd import ENABLED, Metadata
+from guardian.wire.flagd import Metadata
 
 Schema = dict[str, Any]
 

@@ -17,8 +17,9 @@ EXPECTED = {
     "demo", "dev", "run", "init", "apply", "check", "list", "status", "start", "promote", "pause", "resume",
     "rollback", "kill", "unkill", "resolve", "archive", "tail", "send", "topics", "version",
     "doctor", "explain", "bug", "metric", "checkpoint", "token", "inputs", "unfreeze", "dismiss",
+    "emergency", "signing",
 }  # fmt: skip
-GROUPS = {"topics", "metric", "checkpoint", "token", "inputs"}
+GROUPS = {"topics", "metric", "checkpoint", "token", "inputs", "emergency", "signing"}
 TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
 GOES_THROUGH_SERVE = sorted(set(TALKS_TO_KAFKA) - {"run", "doctor"})
 CHANGES_A_ROLLOUT = (

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from guardian.core.commands import COMMANDS, FOR_ALL
 from guardian.core.engine import Engine
 from guardian.core.inputs import Batch, Command, Record
-from guardian.core.outputs import Decision, FlagChange
+from guardian.core.outputs import Decision
 from guardian.core.rollout import RolloutSpec, Variants
 from guardian.core.words import Action, Outcome, Phase
 from tests.core import scenes
@@ -484,37 +484,3 @@ def test_a_longer_window_is_kept_from_the_apply_on() -> None:
     scene.seconds(200, ok=1)
     scene.seconds(1, error=2)
     assert scene.where == "rolled_back - 0"
-
-
-# The emergency path
-
-
-@pytest.mark.parametrize("command", ["kill", "rollback", "pause", "explode"])
-def test_an_epoch_is_adopted_with_exactly_one_flag_document(command: str) -> None:
-    scene = progressing()
-    seen = len(scene.said)
-    scene.command(command, epoch=3)
-    changes = [said.state for said in scene.said[seen:] if isinstance(said, FlagChange)]
-    if command == "explode":
-        assert changes == []
-        return
-    assert [state.epoch for state in changes] == [3]
-    assert changes[0].killed == (command == "kill")
-    assert changes[0].weight_bp == (0 if command == "rollback" else 500)
-
-
-def test_a_refused_emergency_command_still_raises_the_epoch() -> None:
-    scene = draft()
-    version = scene.flag().version
-    assert not scene.command("resume", epoch=2).accepted
-    assert (scene.flag().epoch, scene.flag().reason.value) == (2, "EMERGENCY")
-    assert scene.flag().version > version
-
-
-def test_an_apply_adopts_an_epoch_too_and_an_older_epoch_changes_nothing() -> None:
-    scene = progressing()
-    scene.command("apply", spec=document_of(DECLARED), epoch=2)
-    assert scene.flag().epoch == 2
-    document = scene.flag()
-    scene.command("pause", epoch=1)
-    assert (scene.flag().epoch, scene.flag().version) == (document.epoch, document.version)

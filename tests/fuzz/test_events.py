@@ -13,6 +13,7 @@ from guardian.ingest.coalesce import Bounds, Coalescer
 from guardian.ingest.commands import CommandFolder
 from guardian.ingest.known import Arms, Rollouts
 from guardian.ingest.ranges import RECORD_BYTES, Closed, Folder
+from guardian.kafka.signing import SigningKeys
 from guardian.wire.commands import decode_command
 from guardian.wire.event_hints import Hints
 from guardian.wire.events import read_migration, read_telemetry
@@ -100,7 +101,7 @@ def test_hostile_commands_never_raise_and_fit_into_records() -> None:
     rng = Random(7)
     values = [hostile_command(rng) for _ in range(MESSAGES // 3)]
     messages = commands = dead = 0
-    for closed in closed_ranges(values, lambda: CommandFolder(1), rng):
+    for closed in closed_ranges(values, lambda: CommandFolder(1, SigningKeys()), rng):
         messages += closed.tally.messages
         dead += len(closed.dead)
         commands += sum(len(batch.commands) for batch in batches(closed))

@@ -14,6 +14,7 @@ from guardian.ingest.coalesce import Bounds, Coalescer
 from guardian.ingest.commands import CommandFolder
 from guardian.ingest.known import Arms, Rollouts
 from guardian.ingest.ranges import RECORD_BYTES, Folder
+from guardian.kafka.signing import SigningKeys
 from guardian.spec.load import parse_spec
 from guardian.wire.dead_letters import dead_letter_record, read_letter
 from guardian.wire.inputs import decode_payload, encode_payload
@@ -42,7 +43,7 @@ class Way:
         self._folders: dict[str, tuple[Callable[[random.Random], bytes], Callable[[], Folder]]] = {
             "telemetry": (hostile_event, lambda: Coalescer(self._rollouts, bounds, migrations=False)),
             "migrations": (hostile_migration, lambda: Coalescer(self._rollouts, bounds, migrations=True)),
-            "commands": (hostile_command, lambda: CommandFolder(1)),
+            "commands": (hostile_command, lambda: CommandFolder(1, SigningKeys())),
         }
         self._declare()
 

@@ -42,7 +42,7 @@ class KnowingProvider(GuardianProvider):
     def says(self, **changes: Any) -> None:
         """Take a newer document."""
         self._version += 1
-        self._store.apply(FLAG.encode(), written(version=self._version, **changes))
+        self._store.apply(FLAG.encode(), written(version=self._version, **changes), self._version)
 
 
 class Told:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from guardian.sdk import GuardianProvider
 from tests.brokers import Broker, settings_for
 from tests.eventually import eventually
 from tests.sdk.documents import FLAG, written
-from tests.sdk.scenes import QUICK, closed_port, guardian, installed, provider_for
+from tests.sdk.scenes import CALM, QUICK, closed_port, guardian, installed, provider_for
 
 EVERYONE = EvaluationContext("u-1")
 
@@ -90,6 +91,36 @@ def test_a_late_older_record_changes_nothing_and_a_higher_epoch_wins(settings: S
             # Who starts only now, and reads the late one last, comes to the same answer.
             with installed(provider_for(settings)) as client:
                 assert details(client).flag_metadata["flag_version"] == 3
+
+    asyncio.run(scene())
+
+
+def test_B5_a_version_beyond_all_is_not_obeyed_and_a_kill_after_it_is(on_embedded: Settings) -> None:
+    async def scene() -> None:
+        async with guardian(on_embedded) as writer:
+            await writer.write(written(version=1, weight_bp=0))
+            provider = provider_for(on_embedded)
+            with installed(provider) as client:
+                await writer.write(written(version=2**63 - 1, weight_bp=10_000))
+                await eventually(lambda: provider.counts().too_far_ahead == 1)
+                assert details(client).value is False
+                await writer.write(written(version=2, killed=True))
+                await eventually(version_is(client, 2))
+                assert details(client).flag_metadata["assignment"] == "killed"
+            with installed(provider_for(on_embedded)) as client:
+                assert (details(client).value, details(client).flag_metadata["flag_version"]) == (False, 2)
+
+    asyncio.run(scene())
+
+
+def test_a_machine_whose_clock_is_behind_learns_the_time_from_the_beats(on_embedded: Settings) -> None:
+    async def scene() -> None:
+        async with guardian(on_embedded) as writer:
+            await writer.write(written(weight_bp=10_000))
+            await writer.beat()
+            lagging = replace(CALM, wall_clock=lambda: 0.0)
+            with installed(provider_for(on_embedded, lagging)) as client:
+                assert details(client).value is True
 
     asyncio.run(scene())
 

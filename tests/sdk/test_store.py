@@ -14,6 +14,9 @@ from tests.sdk.documents import FLAG, written
 KEY = FLAG.encode()
 
 TOPIC = "guardian.flags"
+NOW_MS = 1_763_700_000_000
+DAY_MS = 86_400_000
+GREATEST = 2**63 - 1
 
 
 def versions(store: Store) -> dict[str, tuple[int, int]]:
@@ -23,15 +26,15 @@ def versions(store: Store) -> dict[str, tuple[int, int]]:
 def folded(*values: bytes | None) -> Store:
     store = Store()
     for value in values:
-        store.apply(KEY, value)
+        store.apply(KEY, value, NOW_MS)
     return store
 
 
 def test_epoch_and_version_are_ordered_as_a_pair() -> None:
     store = folded(written(epoch=1, version=5), written(epoch=0, version=900), written(epoch=1, version=4))
     assert versions(store) == {FLAG: (1, 5)}
-    assert store.apply(KEY, written(epoch=2, version=1)) == FLAG
-    assert store.apply(KEY, written(epoch=2, version=1)) == ""
+    assert store.apply(KEY, written(epoch=2, version=1), NOW_MS) == FLAG
+    assert store.apply(KEY, written(epoch=2, version=1), NOW_MS) == ""
     assert store.counts.accepted == 2
     assert store.counts.not_newer == 3
 
@@ -65,14 +68,14 @@ def test_rubbish_is_counted_and_the_last_good_document_stays(value: bytes) -> No
 @pytest.mark.parametrize("key", [None, b"", b"x" * 200])
 def test_a_record_without_a_flag_s_name_is_rubbish(key: bytes | None) -> None:
     store = Store()
-    assert store.apply(key, written()) == ""
+    assert store.apply(key, written(), NOW_MS) == ""
     assert store.counts.garbage == 1
 
 
 def test_a_tombstone_deletes_and_an_older_record_does_not_bring_the_flag_back() -> None:
     store = folded(written(version=7), None, written(version=6))
     assert versions(store) == {}
-    assert store.apply(KEY, written(version=8)) == FLAG
+    assert store.apply(KEY, written(version=8), NOW_MS) == FLAG
 
 
 def test_reading_the_topic_again_changes_nothing_that_is_known_already() -> None:
@@ -148,9 +151,9 @@ def test_a_snapshot_that_is_absent_or_cannot_be_written_is_no_error(tmp_path: Pa
 def test_flags_are_bounded_in_number_and_a_known_one_still_changes() -> None:
     store = Store()
     for number in range(MAX_FLAGS + 3):
-        store.apply(b"flag-%d" % number, written(version=1))
+        store.apply(b"flag-%d" % number, written(version=1), NOW_MS)
     assert (len(store.documents), store.counts.refused) == (MAX_FLAGS, 3)
-    assert store.apply(b"flag-0", written(version=2)) == "flag-0"
+    assert store.apply(b"flag-0", written(version=2), NOW_MS) == "flag-0"
 
 
 def test_guardian_is_silent_after_three_missing_beats_of_any_partition() -> None:
@@ -173,3 +176,53 @@ def test_connecting_again_is_no_sign_of_life() -> None:
     assert fresh.silent(121) == [0]
     fresh.beat(7, now=121)
     assert fresh.silent(121) == [0]
+
+
+def test_B5_a_pair_beyond_a_day_is_refused_where_it_serves_the_candidate_and_a_kill_after_it_takes_effect() -> None:
+    for pair in ({"version": GREATEST}, {"version": NOW_MS + DAY_MS + 1}, {"epoch": NOW_MS // 1_000 + 86_401}):
+        store = folded(written(version=7), written(weight_bp=10_000, **pair))
+        assert versions(store) == {FLAG: (0, 7)}
+        assert store.counts.too_far_ahead == 1
+        assert store.apply(KEY, written(version=NOW_MS, killed=True), NOW_MS) == FLAG
+        assert store.documents[FLAG].killed
+    assert versions(folded(written(version=NOW_MS + DAY_MS))) == {FLAG: (0, NOW_MS + DAY_MS)}
+
+
+def test_B5_a_document_that_gives_the_candidate_to_nobody_is_never_refused_and_does_not_stand_for_good() -> None:
+    poisoned = written(version=GREATEST, killed=True)
+    store = folded(written(version=7), poisoned)
+    assert (store.documents[FLAG].killed, store.documents[FLAG].pair) == (True, (0, 7))
+    assert store.apply(KEY, poisoned, NOW_MS) == "", "it is known already"
+    assert store.apply(KEY, written(version=6), NOW_MS) == "", "older than what it lies upon"
+    assert store.apply(KEY, written(version=8), NOW_MS) == FLAG
+    assert not store.documents[FLAG].killed
+    # Who starts only now, and who connects again, comes to the same answer.
+    assert folded(poisoned).documents[FLAG].killed
+    again = folded(written(version=NOW_MS))
+    assert again.adopt(folded(poisoned)) == [FLAG]
+    assert again.apply(KEY, written(version=NOW_MS), NOW_MS) == ""
+    assert again.apply(KEY, written(version=NOW_MS + 1), NOW_MS) == FLAG
+
+
+def test_B5_control_s_name_on_the_candidate_s_value_is_no_control() -> None:
+    swapped = written(version=GREATEST, killed=True, values={"on": False, "off": True})
+    store = folded(written(version=7), swapped)
+    assert versions(store) == {FLAG: (0, 7)}
+    assert store.counts.too_far_ahead == 1
+    assert store.adopt(folded(swapped)) == []
+
+
+def test_a_clock_that_is_behind_refuses_nothing_once_the_beats_have_told_the_time() -> None:
+    store = Store()
+    store.apply(KEY, written(), 0)
+    assert versions(store) == {}
+    store.look_again(NOW_MS)
+    assert list(store.documents) == [FLAG]
+
+
+def test_a_snapshot_tells_the_time_to_a_machine_whose_clock_is_behind(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    assert write_snapshot(path, list(folded(written()).documents.values()), TOPIC, NOW_MS)
+    assert list(read_snapshot(path, TOPIC, now_ms=0).documents) == [FLAG]
+    assert write_snapshot(path, list(folded(written()).documents.values()), TOPIC)
+    assert versions(read_snapshot(path, TOPIC, now_ms=0)) == {}
