@@ -115,7 +115,8 @@ class Hints:
 
     def _fields(self, fields: Fields, read: frozenset[str]) -> None:
         for name in fields.left_out:
-            self._hint(f"{name} is left out, or entries of it: {_WANTED.get(name, _DEFAULT_WANTED)} is wanted")
+            what = f"entries of {name} are" if name in ("flags", "metrics") else f"{name} is"
+            self._hint(f"{what} left out; wanted: {_WANTED.get(name, _DEFAULT_WANTED)}")
         for name in fields.cut:
             self._hint(f"{name} is cut: it is too long")
         names: Set[str] = fields.given.keys()

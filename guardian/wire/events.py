@@ -354,6 +354,8 @@ def _read_whose(fields: Fields, event: MigrationEvent) -> None:
     else:
         fields.leave_out("flag")
     if event.flag is None and event.component is None:
+        if "component" in fields.left_out:
+            raise DecodeError(DecodeReason.BAD_VALUE, f"component is no text of at most {MAX_NAME_BYTES} bytes")
         raise DecodeError(DecodeReason.MISSING_FIELD, "neither flag nor component", "say which rollout it is about")
 
 

@@ -106,7 +106,7 @@ MIGRATIONS: Final[list[tuple[bytes, Why]]] = [
     (b'{"event_type": "success"}', Why.MISSING_FIELD),
     (b'{"component": "c", "event_type": "dual_run"}', Why.MISSING_FIELD),
     (b'{"component": "c", "event_type": "sideways"}', Why.BAD_VALUE),
-    (b'{"component": 1, "event_type": "failure"}', Why.MISSING_FIELD),
+    (b'{"component": 1, "event_type": "failure"}', Why.BAD_VALUE),
     (b'{"component": "c", "event_type": "failure", "variant": false}', Why.WRONG_TYPE),
     (b'{"component": "c", "event_type": "failure", "ts": 1763700000000}', Why.TIME_IN_MILLISECONDS),
     (b'{"flag": "a/b", "event_type": "failure"}', Why.BAD_FLAG_NAME),

@@ -42,7 +42,7 @@ def telling(folder: Path, *calls: Callable[[Telemetry], None]) -> tuple[list[dic
         (lambda t: t.gauge("", {"queue": 3}), "a gauge without a flag"),
         (lambda t: t.gauge("new-pricing", {"queue": float("inf")}), "a gauge without a figure"),
         (lambda t: t.gauge("new-pricing", None), "a gauge without a figure"),
-        (lambda t: t.feedback(SERVED, "complaint", severity="huge"), "'huge' is none of info, warning, critical"),
+        (lambda t: t.request(flags={"new-pricing": 7}), "no flag with its variant"),
     ],
 )
 def test_an_event_that_guardian_would_refuse_is_dropped_here_and_the_log_says_why(
@@ -71,6 +71,65 @@ def test_a_field_that_guardian_cannot_read_is_left_out_and_the_event_counts(
     assert "metrics" not in events[0]
     assert len(caplog.records) == 1
     assert warning in caplog.text
+
+
+class Unsayable:
+    """An object that fails to name itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no name")
+
+
+@pytest.mark.parametrize(
+    ("fields", "gone"),
+    [
+        ({"subject": "caf\ud83d"}, "subject"),
+        ({"error_type": "caf\ud83d"}, "error_type"),
+        ({"error_type": Unsayable()}, "error_type"),
+        ({"latency_ms": -3}, "latency_ms"),
+        ({"latency_ms": 1e16}, "latency_ms"),
+        ({"metrics": {"eur": None}}, "metrics"),
+        ({"metrics": {"memory_bytes": -1}}, "metrics"),
+        ({"metrics": [1]}, "metrics"),
+        ({"attributes": "none"}, "attributes"),
+        ({"attributes": {"id": 10**30}}, "attributes"),
+        ({"attributes": {"name": "caf\ud83d"}}, "attributes"),
+        ({"attributes": {"pad": "x" * 70_000}}, "attributes"),
+        ({"attributes": {"who": Unsayable()}}, "attributes"),
+        ({"flag_version": "17"}, "flag_version"),
+        ({"flag_version": 2**64}, "flag_version"),
+        ({"assignment": "fate"}, "assignment"),
+        ({"assignment": {"a": 1}}, "assignment"),
+    ],
+    ids=range(17),
+)
+def test_B6_an_odd_optional_field_never_costs_an_event(tmp_path: Path, fields: dict[str, Any], gone: str) -> None:
+    told: list[Telemetry] = []
+
+    def call(telemetry: Telemetry) -> None:
+        told.append(telemetry)
+        telemetry.request(flag="new-pricing", variant="on", outcome="error", **fields)
+
+    events, dropped = telling(tmp_path, call)
+    assert (len(events), dropped, told[0].left_out_count) == (1, 0, 1)
+    assert gone not in events[0]
+    assert events[0]["outcome"] == "error"
+
+
+def test_B6_of_several_flags_those_that_cannot_be_meant_are_left_out(tmp_path: Path) -> None:
+    flags = {"new-pricing": "on", "fast-search": None, "other": "v" * 129}
+    events, dropped = telling(tmp_path, lambda t: t.request(flags=flags))
+    assert (events[0]["flags"], dropped) == ({"new-pricing": "on"}, 0)
+
+
+def test_B6_a_severity_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    events, dropped = telling(tmp_path, lambda t: t.feedback(SERVED, "complaint", severity="huge"))
+    assert ("severity" in events[0], events[0]["feedback"], dropped) == (False, "complaint", 0)
+
+
+def test_texts_are_cut_to_their_bytes(tmp_path: Path) -> None:
+    events, dropped = telling(tmp_path, lambda t: t.request(SERVED, error_type="😀" * 40, subject="ж" * 200))
+    assert (events[0]["error_type"], events[0]["subject"], dropped) == ("😀" * 32, "ж" * 128, 0)
 
 
 def test_figures_of_every_kind_of_number_arrive(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_an_event_on_several_lines_is_written_on_one(house: Running, http: httpx
 def test_the_bad_ones_are_named_by_index_reason_message_and_fix_and_the_good_ones_count(http: httpx.Client) -> None:
     events = [
         request(),
-        request(latency_ms=-1),
+        request(variant=7),
         request(ts=time.time() * 1_000),
         {"ts": time.time(), "outcome": "ok"},
         request(flag="no name"),
@@ -130,7 +130,7 @@ def test_the_bad_ones_are_named_by_index_reason_message_and_fix_and_the_good_one
     body = answer.json()
     assert (answer.status_code, body["ok"], body["accepted"], body["refused_count"]) == (202, False, 2, 7)
     assert {one["index"]: one["reason"] for one in body["refused"]} == {
-        1: "bad_value",
+        1: "wrong_type",
         2: "time_in_milliseconds",
         3: "missing_field",
         4: "bad_flag_name",
@@ -151,25 +151,57 @@ def test_a_line_that_is_not_json_spoils_itself_alone(http: httpx.Client) -> None
     answer = http.post("/v1/events", content=body, headers={"Content-Type": "application/x-ndjson"})
     assert answer.json()["accepted"] == 2
     assert [(one["index"], one["reason"]) for one in answer.json()["refused"]] == [
-        (1, "bad_value"),
+        (1, "wrong_type"),
         (2, "malformed_json"),
     ]
 
 
-@pytest.mark.parametrize("body", [b"", b"[", b"[{}", b"[" + b"[" * 10_000, b'[{"ts": 1} {"ts": 2}]', b"[\xff]"])
+@pytest.mark.parametrize("body", [b"", b"[", b"[{}", b"[" + b"[" * 10_000, b'["x]', b"[1]]"])
 def test_a_body_that_is_not_json_is_refused_whole(http: httpx.Client, body: bytes) -> None:
     answer = http.post("/v1/events", content=body)
     assert (answer.status_code, answer.json()["reason"]) == (400, "malformed_json")
 
 
-def test_a_deep_event_is_refused_and_named(http: httpx.Client) -> None:
-    deep = b'{"ts": 1, "flag": "a", "attributes": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"
-    answer = http.post("/v1/events", content=deep)
-    assert (answer.status_code, answer.json()["refused"][0]["reason"]) == (422, "malformed_json")
+def test_B6_one_event_of_an_array_that_is_no_json_costs_itself_only(http: httpx.Client) -> None:
+    good = msgspec.json.encode(request())
+    nan = good[:-1] + b', "latency_ms": NaN}'
+    half = good[:-1] + b', "subject": "caf\\ud83d"}'
+    deep = good[:-1] + b', "attributes": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    body = b"[" + b", ".join([good, nan, b'{"ts": 1 2}', half, b"\xff", deep, good]) + b"]"
+    answer = http.post("/v1/events", content=body).json()
+    assert (answer["accepted"], answer["refused_count"]) == (5, 2)
+    assert [(one["index"], one["reason"]) for one in answer["refused"]] == [
+        (2, "malformed_json"),
+        (4, "malformed_json"),
+    ]
+    for field in ("latency_ms", "subject", "attributes"):
+        assert any(hint.startswith(f"1 event: {field} is left out; wanted: ") for hint in answer["hints"])
+
+
+@pytest.mark.parametrize(
+    ("odd", "field"),
+    [
+        ({"metrics": {"eur": None}}, "metrics"),
+        ({"latency_ms": "12"}, "latency_ms"),
+        ({"flag_version": "17"}, "flag_version"),
+        ({"error_type": {"name": "X"}}, "error_type"),
+        ({"attributes": "none"}, "attributes"),
+        ({"attributes": {"a": "x" * 70_000}}, "attributes"),
+    ],
+    ids=["metrics", "latency", "version", "error", "attributes", "large-attributes"],
+)
+def test_B6_an_odd_field_costs_no_event_and_the_sender_is_told(
+    http: httpx.Client, odd: dict[str, Any], field: str
+) -> None:
+    answer = http.post("/v1/events", json=[request(), request(**odd)]).json()
+    assert (answer["ok"], answer["accepted"]) == (True, 2)
+    assert any(field in hint and "left out; wanted: " in hint for hint in answer["hints"])
 
 
 def test_an_event_that_is_too_large_is_refused_alone(http: httpx.Client) -> None:
-    answer = http.post("/v1/events", json=[request(), request(attributes={"a": "x" * 70_000})])
+    answer = http.post("/v1/events", json=[request(), request(note="x" * 70_000)])
+    assert (answer.json()["accepted"], answer.json()["refused"][0]["reason"]) == (1, "too_large")
+    answer = http.post("/v1/events", json=[request(), request(attributes={"a": "x" * 1_000_000})])
     assert (answer.json()["accepted"], answer.json()["refused"][0]["reason"]) == (1, "too_large")
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from guardian.core.commands import COMMANDS as OBEYED
 from guardian.core.inputs import Actor, Batch, Command, Source
 from guardian.errors import DecodeError, DecodeReason
-from guardian.wire.commands import COMMANDS, MAX_COMMAND_BYTES, decode_command, encode_command
+from guardian.ingest.sizes import ENVELOPE
+from guardian.wire.commands import (
+    COMMANDS,
+    MAX_COMMAND_BYTES,
+    decode_command,
+    encode_command,
+    fit_reason,
+    read_command,
+)
 from guardian.wire.inputs import decode_payload, encode_payload
 from tests.wire.test_schemas import validator
 
@@ -92,6 +100,45 @@ def test_a_spec_that_the_log_cannot_hold_is_refused_here_and_does_not_stop_inges
     with pytest.raises(DecodeError) as caught:
         decode_command(raw(spec=spec))
     assert caught.value.reason is DecodeReason.BAD_VALUE
+
+
+def test_B3_a_command_that_grows_beyond_its_bound_in_the_log_is_refused_with_both_sizes() -> None:
+    value = raw(spec={"a": [0.1] * 52_000})
+    for refuse in (lambda: decode_command(value), lambda: encode_command(command(**WIDE_APPLY))):
+        with pytest.raises(DecodeError, match=r"command of 2\d\d,\d\d\d bytes takes 4\d\d,\d\d\d in the log") as caught:
+            refuse()
+        assert caught.value.reason is DecodeReason.TOO_LARGE
+
+
+WIDE_APPLY: dict[str, Any] = {"command": "apply", "spec": {"a": [0.1] * 52_000}}
+
+
+@pytest.mark.parametrize("values", [[1] * 100_000, [[1] * 6_000, [1] * 6_000], [{"a": 1}] * 6_000])
+def test_B3_a_spec_of_more_values_than_any_rollout_needs_is_refused(values: Any) -> None:
+    with pytest.raises(DecodeError, match="more than 10,000 values") as caught:
+        decode_command(raw(spec={"a": values}))
+    assert caught.value.reason is DecodeReason.TOO_LARGE
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 1, "a", None, 2**62]))
+def test_B3_the_size_of_a_command_in_the_log_is_known_when_it_is_read(count: int, value: Any) -> None:
+    read, size = read_command(raw(spec={"a": [value] * (count // 2)}))
+    batch = Batch(Source("guardian.commands", "id", 0), 0, 1, commands=[read])
+    assert size <= len(encode_payload(batch)) <= size + ENVELOPE
+
+
+@pytest.mark.parametrize("value", [1.1e15, -1.1e15, 1.7e308])
+def test_a_figure_from_outside_is_within_the_bound_of_every_number(value: float) -> None:
+    with pytest.raises(DecodeError, match="between -1e"):
+        encode_command(command(command="metric", name="satisfaction", value=value))
+
+
+def test_texts_of_commands_are_bounded_in_bytes_and_what_utf8_cannot_say_is_refused() -> None:
+    assert encode_command(command(reason="ж" * 2_048))
+    for reason in ("ж" * 2_049, "half \ud83d"):
+        with pytest.raises(DecodeError):
+            encode_command(command(reason=reason))
+        assert encode_command(command(reason=fit_reason(reason)))
 
 
 def test_endless_nesting_is_malformed() -> None:

@@ -56,6 +56,17 @@ def hints(*events: dict[str, Any], known: bool = True) -> list[str]:
         (MIGRATION | {"latency_ms": 5}, "1 event: guardian does not read the field 'latency_ms'; is duration meant?"),
         ({"ts": NOW_S, "kind": "heartbeat", "service": "s", "instance": "i"},
          "1 event: a heartbeat that names in flags none that are in use tells nothing of any"),
+        (PLAIN | {"metrics": {"eur": None}},
+         "1 event: entries of metrics are left out; wanted: at most 32 names of at most 128 bytes of text, each with a "
+         "number"),
+        (PLAIN | {"latency_ms": "12"},
+         "1 event: latency_ms is left out; wanted: a number of 0 or more and at most 1e15"),
+        (PLAIN | {"attributes": "none"},
+         "1 event: attributes is left out; wanted: an object of texts, numbers, true and false, that leaves "
+         "the event below 65,536 bytes"),
+        (PLAIN | {"service": "s" * 200}, "1 event: service is cut: it is too long"),
+        (MIGRATION | {"duration": -1, "flag": "new-pricing", "flag_version": 7},
+         "1 event: duration is left out; wanted: a number of 0 or more and at most 1e15"),
     ],
     ids=str,
 )  # fmt: skip
@@ -73,10 +84,13 @@ def test_an_oddity_is_told_in_one_sentence(event: dict[str, Any], sentence: str)
         {"ts": NOW_S, "kind": "heartbeat", "flags": {"new-pricing": 7}, "service": "s", "instance": "i"},
         MIGRATION,
         MIGRATION | {"event_type": "dual_run", "match": False, "difference": "$: 1 != 2", "ts": None},
-        PLAIN | {"attributes": {"deep": [[[[{}]]]]}},
+        PLAIN | {"case": "refund", "request_id": "0f3c"},
+        {"ts": NOW_S, "kind": "heartbeat", "flags": {"new-pricing": 7}, "service": "s", "instance": "i", "bye": True,
+         "open": 2, "open_max_ms": 12.5},
+        MIGRATION | {"event_type": "dual_run", "cancelled": True, "subject": "u", "service": "s", "control_value": "1"},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_of_what_is_as_it_should_be_nothing_is_said(event: dict[str, Any]) -> None:
     assert hints(event) == []
 

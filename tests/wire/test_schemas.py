@@ -15,7 +15,8 @@ from guardian.errors import DecodeError, DecodeReason
 from guardian.kafka.asyncapi import EXTERNAL, files, schema_file
 from guardian.kafka.catalogue import TOPICS
 from guardian.wire.commands import decode_command
-from guardian.wire.events import decode_migration, decode_telemetry
+from guardian.wire.event_fields import Fields, parse_object
+from guardian.wire.events import decode_migration, decode_telemetry, migration_of, telemetry_of
 from guardian.wire.flagd import document_state
 from guardian.wire.outputs import decode_alert, decode_decision, decode_rollback, decode_status
 
@@ -73,6 +74,18 @@ def test_a_bad_example_fails_its_schema_and_its_reader_with_the_error_that_it_na
     with pytest.raises(DecodeError) as caught:
         READERS[topic](value)
     assert caught.value.reason == DecodeReason(example["error"]), caught.value.message
+
+
+@pytest.mark.parametrize("path", _examples("odd"))
+def test_B6_an_odd_example_fails_its_schema_and_is_read_without_the_field_that_it_names(path: Path) -> None:
+    topic, example = path.parts[-3], json.loads(path.read_text(encoding="utf-8"))
+    value = example["raw"].encode() if "raw" in example else json.dumps(example["value"]).encode()
+    if "raw" not in example:
+        assert not validator(topic).is_valid(example["value"])
+    READERS[topic](value)
+    fields = Fields(parse_object(value))
+    (telemetry_of if topic == "telemetry" else migration_of)(fields, ARRIVAL_MS, 60_000)
+    assert [*fields.left_out, *fields.cut] == [example["field"]]
 
 
 def _strictly_json(text: str) -> Any:
