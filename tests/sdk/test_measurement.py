@@ -81,11 +81,17 @@ def test_H1_a_coroutine_that_is_destroyed_while_it_waits_is_told(tmp_path: Path)
 
 
 def test_H1_a_finaliser_never_waits_for_a_lock_that_its_own_thread_holds(tmp_path: Path) -> None:
-    with client(tmp_path) as telemetry:
+    def drop_it() -> None:
         measurement = telemetry.measure(SERVED)
         measurement.begin()
         with telemetry._sink.outbox._lock, telemetry._sink._starting, telemetry._beating:  # type: ignore[attr-defined]
             del measurement  # collected here, as the garbage collector may do at any allocation
+
+    with client(tmp_path) as telemetry:
+        thread = threading.Thread(target=drop_it, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
         assert telemetry.outcomes() == [("timeout", "abandoned")]
         assert telemetry.dropped == 0
 
