@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 from pydantic import BaseModel, Field
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field
 from examples.fastapi_app.pricing import Item, new_price_cents, old_price_cents
 from examples.fastapi_app.shipping import shipping_cents
 from guardian.sdk import GuardianProvider, Telemetry
+from guardian.sdk.asgi import GuardianAsgiMiddleware
 
 FLAG = "new-pricing"
 
@@ -32,6 +34,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(title="checkout", lifespan=lifespan)
+app.add_middleware(GuardianAsgiMiddleware)
 
 
 class Line(BaseModel):
@@ -65,6 +68,21 @@ def price(cart: Cart, request: Request) -> Price:
     with telemetry.measure(details, subject=cart.customer):
         cents = new_price_cents(items) if details.value else old_price_cents(items)
     return Price(cents=cents, variant=details.variant)
+
+
+@app.post("/receipt")
+def receipt(cart: Cart, request: Request) -> StreamingResponse:
+    """Stream what each line costs; measured to the last of it, so a price that fails in the middle counts."""
+    details = api.get_client().get_boolean_details(FLAG, False, EvaluationContext(cart.customer))
+    telemetry: Telemetry = request.app.state.telemetry
+    telemetry.measure_response(details, subject=cart.customer)
+
+    def lines() -> Iterator[str]:
+        for line in cart.lines:
+            item = [Item(line.sku, line.cents, line.count)]
+            yield f"{line.sku},{new_price_cents(item) if details.value else old_price_cents(item)}\n"
+
+    return StreamingResponse(lines(), media_type="text/csv")
 
 
 @app.post("/shipping")

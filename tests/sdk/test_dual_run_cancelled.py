@@ -56,7 +56,7 @@ def test_H2_of_100_calls_of_which_90_are_cancelled_all_are_told(
     price = pair(served, other, per_second=10_000)
 
     async def scene() -> None:
-        calls = (asyncio.wait_for(price(), 0.2) for _ in range(100))
+        calls = (asyncio.wait_for(price(), 0.5) for _ in range(100))
         await asyncio.gather(*calls, return_exceptions=True)
         await drain_dual_runs()
 
@@ -64,10 +64,10 @@ def test_H2_of_100_calls_of_which_90_are_cancelled_all_are_told(
     assert Counter(told.kinds()) == {"success": 10, "failure": 90, "dual_run": 100}
     failures = told.events("failure")
     assert {(event["variant"], event["error_type"]) for event in failures} == {(variant, "cancelled")}
-    assert min(event["duration"] for event in failures) > 0.15
+    assert min(event["duration"] for event in failures) > 0.05
     assert len(cancelled_pairs(told)) == 90
     side = "candidate_ms" if weight_bp == ON else "control_ms"
-    assert min(event[side] for event in cancelled_pairs(told)) > 150
+    assert min(event[side] for event in cancelled_pairs(told)) > 50
     assert price.counts == DualRunCounts(calls=100, matched=10, cancelled=90)
 
 

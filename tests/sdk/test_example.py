@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -29,9 +30,12 @@ from tests.sdk.documents import written
 from tests.sdk.scenes import arrived, closed_port, guardian
 
 ROOT = Path(__file__).parents[2]
-CART = {"customer": "u-1", "lines": [{"sku": "tea", "cents": 300, "count": 3}]}
+CART: dict[str, Any] = {"customer": "u-1", "lines": [{"sku": "tea", "cents": 300, "count": 3}]}
 TEN = {"customer": "u-3", "lines": [{"sku": "tea", "cents": 300, "count": 10}]}
-IMPOSSIBLE = {"customer": "u-2", "lines": [{"sku": "tea", "cents": 300, "count": -1}]}
+IMPOSSIBLE: dict[str, Any] = {"customer": "u-2", "lines": [{"sku": "tea", "cents": 300, "count": -1}]}
+
+
+BREAKS: dict[str, Any] = {"customer": "u-4", "lines": [*CART["lines"], *IMPOSSIBLE["lines"]]}
 
 
 @contextmanager
@@ -76,6 +80,10 @@ def test_the_example_prices_by_the_flag_and_tells_how_it_went(embedded: Embedded
             await eventually(lambda: says(900, "off"))
             await writer.write(written(version=2, weight_bp=10_000))
             await eventually(lambda: says(600, "on"))
+            assert (await client.post("/receipt", json=CART)).text == "tea,600\n"
+            async with httpx.AsyncClient(base_url=base) as other:
+                with pytest.raises(httpx.TransportError):
+                    await other.post("/receipt", json=BREAKS)
             assert (await client.post("/price", json=IMPOSSIBLE)).status_code == 500
             await writer.write(written(version=3, weight_bp=0))
             await eventually(lambda: says(900, "off"))
@@ -100,6 +108,10 @@ def test_the_example_prices_by_the_flag_and_tells_how_it_went(embedded: Embedded
         ("off", 1, "ok", "default"), ("on", 2, "ok", "split"), ("on", 2, "error", "split"), ("off", 3, "ok", "default"),
     }  # fmt: skip
     assert {event.get("error_type") for event in requests} == {None, "ValueError"}
+    (broken,) = [event for event in requests if event["subject"] == "u-4"]
+    assert (broken["outcome"], broken["error_type"], broken["variant"]) == ("error", "ValueError", "on")
+    last = max((event for event in events if event.get("kind") == "heartbeat"), key=lambda event: event["ts"])
+    assert (last["bye"], last["open"]) == (True, 0)
     assert any(event.get("kind") == "heartbeat" for event in events)
     migrations = [orjson.loads(value) for value in asyncio.run(arrived(settings, 2, topic="migrations"))]
     assert [(event["event_type"], event.get("difference")) for event in migrations] == [

@@ -27,7 +27,7 @@ def test_H1_handlers_that_hang_and_are_cancelled_are_told_as_timeouts(tmp_path: 
                 await asyncio.Event().wait()
 
     async def scene() -> None:
-        calls = (asyncio.wait_for(handler(number), 0.2) for number in range(100))
+        calls = (asyncio.wait_for(handler(number), 0.5) for number in range(100))
         await asyncio.gather(*calls, return_exceptions=True)
 
     with client(tmp_path) as telemetry:
@@ -36,7 +36,7 @@ def test_H1_handlers_that_hang_and_are_cancelled_are_told_as_timeouts(tmp_path: 
     assert Counter(event["outcome"] for event in events) == {"timeout": 80, "ok": 20}
     cancelled = [event for event in events if event["outcome"] == "timeout"]
     assert {event["error_type"] for event in cancelled} == {"CancelledError"}
-    assert min(event["latency_ms"] for event in cancelled) > 150
+    assert min(event["latency_ms"] for event in cancelled) > 50
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt(), SystemExit(1)])
@@ -81,11 +81,17 @@ def test_H1_a_coroutine_that_is_destroyed_while_it_waits_is_told(tmp_path: Path)
 
 
 def test_H1_a_finaliser_never_waits_for_a_lock_that_its_own_thread_holds(tmp_path: Path) -> None:
-    with client(tmp_path) as telemetry:
+    def drop_it() -> None:
         measurement = telemetry.measure(SERVED)
         measurement.begin()
         with telemetry._sink.outbox._lock, telemetry._sink._starting, telemetry._beating:  # type: ignore[attr-defined]
             del measurement  # collected here, as the garbage collector may do at any allocation
+
+    with client(tmp_path) as telemetry:
+        thread = threading.Thread(target=drop_it, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
         assert telemetry.outcomes() == [("timeout", "abandoned")]
         assert telemetry.dropped == 0
 
