@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults fuzz check bench bench-ingest bench-latency docs lock clean
+.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults fuzz check bench bench-ingest bench-latency bench-serve \
+  bench-storm docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -36,13 +37,19 @@ check: $(READY)  ## style, types, and the order of the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-ingest bench-latency  ## every figure this project states
+bench: bench-ingest bench-latency bench-serve bench-storm  ## every figure this project states
 
 bench-ingest: $(READY)  ## events/s and core, beside fetching alone and a natural Faust agent
 	$(BIN)/python -m bench.ingest $(ARGS)
 
 bench-latency: $(READY)  ## from the deciding bad event to the SDK's changed answer
 	$(BIN)/python -m bench.latency $(ARGS)
+
+bench-serve: $(READY)  ## how long `kill` over HTTP takes while serve is flooded
+	$(BIN)/python -m bench.serve $(ARGS)
+
+bench-storm: $(READY)  ## all streams cut at once: how long until they are back, and what `kill` takes meanwhile
+	$(BIN)/python -m bench.storm $(ARGS)
 
 docs: $(READY)  ## the pages made from the code, then the site, strictly
 	$(BIN)/python -m guardian.kafka.asyncapi schemas

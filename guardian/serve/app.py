@@ -20,7 +20,7 @@ from guardian.serve.health import health_routes
 from guardian.serve.ordering import ordering_routes
 from guardian.serve.page import POLICY, status_page
 from guardian.serve.reading import STREAMS, reading_routes
-from guardian.serve.request_queue import Admission, RequestQueue
+from guardian.serve.request_queue import MAX_WAITING, Admission, RequestQueue
 from guardian.serve.site import Site
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -56,7 +56,10 @@ def build_app(site: Site) -> ASGIApp:
     _pages(app, site)
     describe(app)
     # Around everything, also around what answers when a route dies.
-    return Frame(Admission(app, site.access, RequestQueue(site.settings.serve_client_requests)))
+    settings = site.settings
+    # Requests that wait cannot be spared for a newcomer: they have a part of the connections only.
+    queue = RequestQueue(settings.serve_client_requests, min(MAX_WAITING, settings.serve_connections // 4))
+    return Frame(Admission(app, site.access, queue))
 
 
 def _pages(app: FastAPI, site: Site) -> None:

@@ -15,7 +15,7 @@ from guardian.serve.client_address import ClientAddresses
 
 log = logging.getLogger(__name__)
 
-ACCEPTED_AT_ONCE: Final = 8
+ACCEPTED_AT_ONCE: Final = 4
 """New connections a round of the event loop: between them everybody who is connected gets a turn."""
 RESERVE: Final = 10
 """One tenth more connections than configured are let in while none of those that are there can give way."""

@@ -8,7 +8,6 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from guardian.serve import metrics
@@ -18,6 +17,8 @@ from guardian.serve.replies import json_reply
 
 MAX_WAITING: Final = 256
 """Requests in a lane. The next one is refused: its sender may come again."""
+REFUSED_AFTER_S: Final = 1.0
+"""A refusal comes late: a client that asks again at once would cost as much as one that is answered."""
 CALLER: Final = "guardian.caller"
 """The key in ASGI's scope under which routes find who a request is from."""
 HEALTH_PATHS: Final = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
@@ -38,13 +39,19 @@ class RequestQueue:
     would make a command wait for a second at each step of its way.
 
     Args:
-        of_one_client: requests of one client that may wait.
+        of_one_client: requests of one client that may wait in a lane.
+        at_most: requests that may wait in a lane.
+        refused_after_s: how late a refusal comes.
     """
 
-    def __init__(self, of_one_client: int) -> None:
+    def __init__(
+        self, of_one_client: int, at_most: int = MAX_WAITING, refused_after_s: float = REFUSED_AFTER_S
+    ) -> None:
+        self._at_most, self._refused_after_s = at_most, refused_after_s
         self._of_one_client = of_one_client
         self._waiting: dict[Lane, dict[str, deque[asyncio.Future[None]]]] = {lane: {} for lane in Lane}
         self._counts = dict.fromkeys(Lane, 0)
+        self._refused_count = 0
         self._is_scheduled = False
 
     async def turn(self, lane: Lane, client: str) -> None:
@@ -59,16 +66,30 @@ class RequestQueue:
         """
         of_client = self._waiting[lane].setdefault(client, deque())
         if len(of_client) >= self._of_one_client:
-            raise _refused(HTTPStatus.TOO_MANY_REQUESTS, f"{len(of_client)} requests of this client wait already")
-        if self._counts[lane] >= MAX_WAITING:
+            raise await self._refusal(HTTPStatus.TOO_MANY_REQUESTS, f"{len(of_client)} requests of this client wait")
+        if self._counts[lane] >= self._at_most:
             if not of_client:
                 del self._waiting[lane][client]
-            raise _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WAITING} requests wait already")
+            raise await self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{self._at_most} requests wait already")
         turn = asyncio.get_running_loop().create_future()
         of_client.append(turn)
         self._counts[lane] += 1
         self._schedule()
         await turn
+
+    async def _refusal(self, status: HTTPStatus, message: str) -> Refused:
+        """Return the refusal of a request, late unless too many wait for theirs: those cost their connection."""
+        metrics.SHED.labels("request").inc()
+        headers = {"Retry-After": "1"}
+        if self._refused_count < self._at_most:
+            self._refused_count += 1
+            try:
+                await asyncio.sleep(self._refused_after_s)
+            finally:
+                self._refused_count -= 1
+        else:
+            headers["Connection"] = "close"
+        return Refused(status, "busy", message, "send fewer requests at a time", headers=headers)
 
     def _schedule(self) -> None:
         if not self._is_scheduled:
@@ -115,7 +136,8 @@ class Admission:
             try:
                 await self._queue.turn(lane_of(caller, scope["path"]), caller.key)
             except Refused as refusal:
-                await _reply(refusal, scope["method"])(scope, receive, send)
+                body = fault_document(refusal.reason, refusal.message, refusal.fix)
+                await json_reply(body, refusal.status, headers=refusal.headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -135,16 +157,3 @@ def lane_of(caller: Caller, path: str) -> Lane:
     if caller.is_operator:
         return Lane.OPERATORS
     return Lane.HEALTH if path in HEALTH_PATHS else Lane.OTHERS
-
-
-def _refused(status: HTTPStatus, message: str) -> Refused:
-    metrics.SHED.labels("request").inc()
-    return Refused(status, "busy", message, "send fewer requests at a time", headers={"Retry-After": "1"})
-
-
-def _reply(refusal: Refused, method: str) -> Response:
-    body = fault_document(refusal.reason, refusal.message, refusal.fix)
-    # The connection goes too: its next request would be one too many again. Not while a body may be on its way: to
-    # close then would reset the connection before the answer is read.
-    headers = {**refusal.headers, "Connection": "close"} if method in ("GET", "HEAD") else refusal.headers
-    return json_reply(body, refusal.status, headers=headers)

@@ -153,6 +153,16 @@ def test_before_any_report_guardian_is_blind() -> None:
     assert clock_at(T0).stale() == "no ingest process has reported yet"
 
 
+def test_U1_the_beat_says_whether_guardian_sees_the_evidence() -> None:
+    scene = Scene(spec())
+    scene.seconds(12, ok=5)
+    beat = scene.all(Beat)[-1]
+    assert (beat.lag_ms >= 0, beat.blind) == (True, "")
+    scene.seconds(60, blind=True)
+    beat = scene.all(Beat)[-1]
+    assert (beat.lag_ms, beat.blind) == (-1, "1 source partitions do not report (telemetry/0)")
+
+
 def test_blind_time_is_no_bake_and_is_said() -> None:
     scene = Scene(spec(step("canary", 500, bake_s=20), step("full", 10_000)))
     scene.seconds(5, ok=5)

@@ -28,6 +28,10 @@ class Peer:
         """Send bytes."""
         self._door.sendall(data)
 
+    def close_sending(self) -> None:
+        """Say that nothing more will come, and go on listening."""
+        self._door.shutdown(socket.SHUT_WR)
+
     def hears(self) -> bytes:
         """What comes next, nothing when the other side has hung up."""
         try:
@@ -42,8 +46,14 @@ class Peer:
 
 
 @contextmanager
-def peer(url: str) -> Iterator[Peer]:
-    """Connect to a server for the length of the block."""
+def peer(url: str, source: str = "") -> Iterator[Peer]:
+    """Connect to a server for the length of the block.
+
+    Args:
+        url: the server.
+        source: the address to come from, such as 127.0.0.9; empty for any.
+    """
     place = urlsplit(url)
-    with socket.create_connection((place.hostname or "", place.port or 80), ANSWER_WITHIN_S) as door:
+    address = (source, 0) if source else None
+    with socket.create_connection((place.hostname or "", place.port or 80), ANSWER_WITHIN_S, address) as door:
         yield Peer(door)
