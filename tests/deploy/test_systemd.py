@@ -8,8 +8,8 @@ from pathlib import PurePath
 import pytest
 from typer.testing import CliRunner
 
-from guardian.cli.main import app
 from guardian.cli.exit_deadline import EXIT_WITHIN_S, PYTHON_WITHIN_S
+from guardian.cli.main import app
 from guardian.cli.worker import Role
 from tests.deploy.files import ROOT, compose
 
