@@ -14,7 +14,7 @@ from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost, tell_unreadable
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost, tell_stopped, tell_unreadable
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
@@ -79,6 +79,8 @@ class Engine:
         match record.payload:
             case Batch():
                 self._take_batch(record.payload, now)
+            case Watermarks():
+                tell_stopped(self._state, record.payload, now)
             case Tick():
                 self._take_tick(now)
             case Reassert():

@@ -38,6 +38,7 @@ class PartitionState(Struct):
         full_ms: event time from which the windows are full again after the gap.
         unreadable_at: where the alert on records that cannot be read was raised, by `topic/partition`.
         unreadable_ms: log time of the last such record, by `topic/partition`.
+        stopped_at: where the alert on a source partition that ingest does not read was raised, by `topic/partition`.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -58,6 +59,7 @@ class PartitionState(Struct):
     straddles: dict[str, str] = field(default_factory=dict)
     unreadable_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     unreadable_ms: dict[str, int] = field(default_factory=dict)
+    stopped_at: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

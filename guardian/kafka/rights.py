@@ -117,7 +117,7 @@ def grants(settings: Settings, user: User) -> list[Grant]:
     return found
 
 
-def refused_right(error: Exception, settings: Settings) -> TransportError | None:
+def refused_right(error: BaseException | None, settings: Settings) -> TransportError | None:
     """Return which right is missing and how it is granted; None when the error is no refusal.
 
     Args:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from guardian.core.alerts import NO_FLAG
 from guardian.core.events import BEAT_SECONDS
 from guardian.kafka.settings import Settings
 from guardian.serve import metrics
@@ -68,6 +69,10 @@ class Site:
         if not self.writer.is_ready:
             reasons.append("nothing can be written: the producer has not reached Kafka")
         return reasons + self._missing_beats()
+
+    def warnings(self) -> list[str]:
+        """Return what guardian has against itself and goes on with: topics that are not read, records left out."""
+        return [alert.text for alert in self.board.alerts.values() if alert.active and alert.flag == NO_FLAG]
 
     def beat_age_s(self) -> float:
         """Return how long ago the partition that has been silent longest gave a sign of life; infinite for never."""
