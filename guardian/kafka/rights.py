@@ -20,6 +20,9 @@ REFUSALS: Final = (
     kafka_errors.ClusterAuthorizationFailedError,
 )
 """What a broker answers to a user who is known and lacks a right."""
+FEW: Final = 2
+"""With more topics in one refusal the rights of each are not repeated."""
+ANY_ROLE: Final = "--role ROLE"
 
 
 class User(StrEnum):
@@ -129,13 +132,17 @@ def refused_right(error: BaseException | None, settings: Settings) -> TransportE
     us = f"User:{settings.sasl_username}" if settings.sasl_username else "this user"
     what = str(error.args[0]) if error.args else ""
     names = sorted(name for name in _named(settings) if name in _words(what))
-    needed = "; ".join(f"{user} needs {right} on {name}" for name in names for user, right in _needs(settings, name))
+    needed = "; ".join(
+        f"{user} needs {right} on {name}"
+        for name in (names if len(names) <= FEW else [])
+        for user, right in _needs(settings, name)
+    )
     kind = type(error).__name__.removesuffix("Error")
     whose = f" --principal {shlex.quote(us)}" if settings.sasl_username else ""
     return TransportError(
         f"Kafka at {settings.bootstrap} refused {us}: {kind}{f' on {what}' if what else ''}"
         + (f" ({needed})" if needed else ""),
-        f"grant the right, then start the role again: guardian topics acls --role ROLE{whose} prints the commands",
+        f"grant the right, then start the role again: guardian topics acls {ANY_ROLE}{whose} prints the commands",
         retriable=False,
     )
 

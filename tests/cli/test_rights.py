@@ -100,8 +100,8 @@ def test_B11_a_role_without_rights_ends_and_names_the_right_and_the_command(brok
     )
     assert done.returncode == 3, done.stderr
     assert f"refused User:{STRANGER}" in done.stderr
-    assert "guardian topics acls" in done.stderr
-    assert f"{name} needs Read on granted." in done.stderr
+    assert "TopicAuthorizationFailed on granted.alerts" in done.stderr
+    assert f"guardian topics acls --role {name} --principal User:{STRANGER}" in done.stderr
     assert "topics create" not in done.stderr
 
 
