@@ -21,7 +21,7 @@ from guardian.core.flag_freeze import error_line, freeze_flag, frozen_status, ob
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, FlagReport, FreezeFlag, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost, tell_unreadable
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost, tell_stopped, tell_unreadable
 from guardian.core.outputs import (
     Beat,
     Decision,
@@ -112,6 +112,8 @@ class Engine:
         match record.payload:
             case Batch():
                 self._take_batch(record.payload, now)
+            case Watermarks():
+                tell_stopped(self._state, record.payload, now)
             case Tick():
                 self._take_tick(now)
             case Reassert() | FlagReport():

@@ -232,12 +232,14 @@ class SourceMark(Struct, array_like=True):
         watermark_ms: min(greatest event time, greatest arrival time) less the allowed disorder; 0 before any event.
         lag: records between what is acked and the end.
         to_end: true when everything up to the end is acked: log time less the disorder stands in for the watermark.
+        stopped: why ingest does not read it although it owns it; empty while it does.
     """
 
     source: Source
     watermark_ms: int
     lag: int
     to_end: bool
+    stopped: str = ""
 
 
 class Watermarks(Struct, array_like=True, tag="marks"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.alerts import alert_on_guardian, end_alert_on_guardian
-from guardian.core.inputs import Batch
+from guardian.core.inputs import Batch, Watermarks
 from guardian.core.instant import Instant
 from guardian.core.snapshot import PartitionState
 
@@ -16,6 +16,8 @@ QUIET_AFTER_LEAP_MS: Final = 3_600_000
 """After so much log time without another one, the brokers' clocks are taken for mended."""
 QUIET_AFTER_UNREADABLE_MS: Final = 3_600_000
 """After so much log time without another one, the producer is taken for corrected."""
+TOLD: Final = 0
+"""The input partition that raises alerts on what all of them hear: one is enough, and there always is this one."""
 _LOST: Final = "inputs_lost"
 _LEAP: Final = "log_time_leap"
 _LEFT_OUT: Final = "input_left_out"
@@ -71,6 +73,18 @@ def tell_unreadable(state: PartitionState, batch: Batch, now: Instant) -> None:
             " size) and do not count; each batch is a dead letter with the reason unreadable"
         )
         state.unreadable_at[name] = alert_on_guardian(now, f"unreadable {name}", text)
+
+
+def tell_stopped(state: PartitionState, marks: Watermarks, now: Instant) -> None:
+    """Raise one alert for each source partition that ingest owns and does not read; every partition hears the marks."""
+    if now.partition != TOLD:
+        return
+    for mark in marks.marks:
+        name = f"{mark.source.topic}/{mark.source.partition}"
+        if mark.stopped and name not in state.stopped_at:
+            state.stopped_at[name] = alert_on_guardian(now, f"stopped {name}", f"{name} is not read: {mark.stopped}")
+        elif not mark.stopped and (raised := state.stopped_at.pop(name, None)):
+            end_alert_on_guardian(now, f"stopped {name}", raised, f"{name} is read again")
 
 
 def _end_unreadable(state: PartitionState, now: Instant) -> None:

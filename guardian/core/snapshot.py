@@ -43,6 +43,7 @@ class PartitionState(Struct):
         left_out_at: where the alert on them was raised; None for none.
         unreadable_at: where the alert on records that cannot be read was raised, by `topic/partition`.
         unreadable_ms: log time of the last such record, by `topic/partition`.
+        stopped_at: where the alert on a source partition that ingest does not read was raised, by `topic/partition`.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -65,6 +66,7 @@ class PartitionState(Struct):
     left_out_at: tuple[int, int] | None = None
     unreadable_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     unreadable_ms: dict[str, int] = field(default_factory=dict)
+    stopped_at: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -25,6 +25,7 @@ from guardian.ingest.pace import Pace
 from guardian.ingest.ranges import Folder
 from guardian.ingest.session import Clients, Plan, Session
 from guardian.kafka.clients import admin, consumer, producer, running
+from guardian.kafka.rights import refused_right
 from guardian.kafka.settings import Settings
 from guardian.kafka.signing import SigningKeys
 from guardian.kafka.topic_ids import topic_ids
@@ -69,6 +70,9 @@ async def run_ingest(settings: Settings, *, kind: Kind, stop: asyncio.Event) -> 
             try:
                 await _live(settings, kind, stop)
             except (Doubt, KafkaError, TransportError, TimeoutError, OSError) as error:
+                # Waiting grants no right: the role ends and says which one is missing.
+                if (told := refused_right(error, settings) or refused_right(error.__cause__, settings)) is not None:
+                    raise told from error
                 if isinstance(error, TransportError) and not (error.retriable or "topics create" in error.fix):
                     raise
                 failures = 0 if time.monotonic() - began > HEALTHY_S else failures

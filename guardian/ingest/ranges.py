@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from aiokafka import ConsumerRecord
 
 from guardian.core.inputs import Batch, Source
+from guardian.core.mishaps import TOLD
 from guardian.errors import DecodeError, DecodeReason
 from guardian.kafka.catalogue import MAX_RECORD_BYTES
 from guardian.record_batches import Unreadable
@@ -17,8 +18,6 @@ from guardian.wire.inputs import decode_payload, encode_payload
 
 RANGE_BYTES: Final = MAX_RECORD_BYTES // 2
 """A range is closed when its largest record may have reached this."""
-TOLD: Final = 0
-"""The input partition that hears of unreadable records: one alert is enough, and every installation has this one."""
 RECORD_BYTES: Final = 1_000_000
 """The largest value of an input record: room is left for the envelope."""
 

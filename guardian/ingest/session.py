@@ -10,7 +10,12 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
 from guardian.core.inputs import Batch, SourceMark
 from guardian.ingest import metrics
@@ -20,6 +25,7 @@ from guardian.ingest.marks import MARKS_S, source_mark, watermarks
 from guardian.ingest.member import Membership, Places
 from guardian.ingest.pace import SETTLE_S, Pace
 from guardian.ingest.ranges import Closed, Folder
+from guardian.ingest.refusals import Refusals
 from guardian.record_batches import Unreadable
 from guardian.wire.inputs import encode_payload
 
@@ -85,6 +91,7 @@ class Session:
         self._looking: asyncio.Task[dict[str, str]] | None = None
         self._looked_at = time.monotonic()
         self._marked_at = time.monotonic()
+        self._refusals = Refusals(clients.consumer, plan.sources)
         self._shown = metrics.Shown(plan.sources, plan.disorder_ms)
         self._held_at = time.monotonic()
         """Since when there may be nothing to do: an assignment began, ended, or was refused."""
@@ -111,6 +118,7 @@ class Session:
 
     async def _round(self) -> None:
         self._look_at_ids_if_due()
+        self._refusals.look()
         if self._membership.era != self._era:
             await self._begin()
             return
@@ -164,6 +172,7 @@ class Session:
                 self._consumer.seek(partition, lanes[partition].next)
             else:
                 self._consumer.pause(partition)
+        self._refusals.forget()
         self._lanes, self._era, self._generation = lanes, era, generation
         self._held_at = time.monotonic()
         log.info("generation %d: %s", generation, {f"{p.topic}/{p.partition}": lanes[p].next for p in lanes})
@@ -187,6 +196,9 @@ class Session:
             )
         except NoOffsetForPartitionError:
             return {}  # from before the seek
+        except TopicAuthorizationFailedError as error:
+            self._refusals.take(error)
+            return {}
         except OffsetOutOfRangeError as error:
             log.warning("retention has overtaken ingest: %s", error)
             self._era = -1  # begin again where the log begins now
@@ -299,7 +311,9 @@ class Session:
     def _mark(self, lane: Lane, disorder_ms: int) -> SourceMark:
         heard_ms = self._consumer.last_poll_timestamp(lane.partition)
         ago_ms = time.time() * 1000 - heard_ms if heard_ms else float("inf")
-        return source_mark(lane, self._consumer.highwater(lane.partition), ago_ms, disorder_ms)
+        mark = source_mark(lane, self._consumer.highwater(lane.partition), ago_ms, disorder_ms)
+        mark.stopped = self._refusals.why(lane.partition.topic)
+        return mark
 
     async def _send_marks(self, value: bytes) -> None:
         sends = [

@@ -11,6 +11,7 @@ from typing import Final
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.protocol.metadata import MetadataRequest
 
 from guardian.errors import Problem
 from guardian.kafka.catalogue import TOPICS, Topic
@@ -19,6 +20,7 @@ from guardian.kafka.settings import EMBEDDED_PARTITIONS, Settings
 
 _ALREADY_THERE: Final = 36
 _UNKNOWN_TOPIC: Final = 3
+_NOT_ALLOWED: Final = 29
 _MORE_IS_WELCOME: Final = ("max.message.bytes", "min.insync.replicas", "retention.ms")
 _FOR_EVER: Final = "-1"
 SHOWN_WITHIN_S: Final = 15.0
@@ -90,6 +92,10 @@ async def describe_topics(settings: Settings) -> list[TopicState]:
     async with _admin(settings) as client:
         there = await _partitions(client)
         names = [name for topic in TOPICS.values() if (name := settings.topic(topic.name)) in there]
+        if not settings.embedded:
+            await _insist_on_describe(
+                client, [settings.topic(name) for name in TOPICS if settings.topic(name) not in there]
+            )
         configs = {} if settings.embedded or not names else await _configs(client, names)
     return [_state(topic, settings, there, configs) for topic in TOPICS.values()]
 
@@ -194,6 +200,16 @@ async def _partitions(client: AIOKafkaAdminClient) -> dict[str, tuple[int, int]]
         if topic["error_code"] != _UNKNOWN_TOPIC and topic["partitions"]:
             found[topic["topic"]] = (len(topic["partitions"]), len(topic["partitions"][0]["replicas"]))
     return found
+
+
+async def _insist_on_describe(client: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Raise when topics are not shown because we may not see them: asked for all, a broker leaves those out."""
+    if not names:
+        return
+    answer = await client._send_request(MetadataRequest(names, allow_auto_topic_creation=False))
+    hidden = [topic["topic"] for topic in answer.to_object()["topics"] if topic["error_code"] == _NOT_ALLOWED]
+    if hidden:
+        raise kafka_errors.TopicAuthorizationFailedError(", ".join(sorted(hidden)))
 
 
 async def _configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

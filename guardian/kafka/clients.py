@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.metrics import UNREADABLE
+from guardian.kafka.rights import refused_right
 from guardian.kafka.security import refusal, security
 from guardian.kafka.settings import Settings
 from guardian.record_batches import StandIns, Teller, nothing, step_over_unreadable
@@ -36,9 +37,6 @@ _CLOSE_WITHIN_S: Final = 1.0
 _POLL_MS: Final = 200
 
 _REFUSED = (
-    kafka_errors.TopicAuthorizationFailedError,
-    kafka_errors.GroupAuthorizationFailedError,
-    kafka_errors.ClusterAuthorizationFailedError,
     kafka_errors.AuthenticationFailedError,
     kafka_errors.SaslAuthenticationFailed,
 )
@@ -141,6 +139,8 @@ def transport_error(error: Exception, settings: Settings) -> TransportError:
         return TopicGone(
             f"{topic} is not there, says Kafka at {settings.bootstrap}", "create the topics: guardian topics create"
         )
+    if (told := refused_right(error, settings)) is not None:
+        return told
     if isinstance(error, _REFUSED):
         return TransportError(
             f"Kafka at {settings.bootstrap} refused: {what}", "check the credentials and their rights", retriable=False
@@ -186,8 +186,9 @@ async def require_topics(settings: Settings, names: Sequence[str]) -> None:
         except (kafka_errors.KafkaError, TimeoutError, OSError) as error:
             raise transport_error(error, settings) from error
     for topic in found:
-        if topic["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-            raise transport_error(kafka_errors.UnknownTopicOrPartitionError(topic["topic"]), settings)
+        kind = kafka_errors.for_code(topic["error_code"])
+        if issubclass(kind, kafka_errors.UnknownTopicOrPartitionError | kafka_errors.TopicAuthorizationFailedError):
+            raise transport_error(kind(topic["topic"]), settings)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
@@ -22,7 +22,6 @@ from guardian.kafka.settings import Settings
 
 _METADATA_KEY: Final = 3
 _VERSION: Final = 10
-_UNKNOWN_TOPIC: Final = 3
 
 
 class _Uuid(AbstractType[uuid.UUID]):  # type: ignore[misc]  # aiokafka is untyped here
@@ -129,7 +128,8 @@ async def topic_ids(settings: Settings, names: Collection[str]) -> dict[str, str
         await client.close()
     found: dict[str, str] = {}
     for error_code, name, topic_id, *_ in answer.topics:
-        if error_code == _UNKNOWN_TOPIC:
-            raise transport_error(UnknownTopicOrPartitionError(name), settings)
+        kind = for_code(error_code)
+        if issubclass(kind, UnknownTopicOrPartitionError | TopicAuthorizationFailedError):
+            raise transport_error(kind(name), settings)
         found[name] = topic_id.hex
     return found

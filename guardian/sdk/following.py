@@ -222,7 +222,10 @@ class Follower:
     async def _assign(self, consumer: AIOKafkaConsumer) -> Offsets:
         # All topics are asked for, not this one: asking Kafka for a topic by name may create it, with wrong settings.
         if self._topic not in await consumer.topics():
-            raise KafkaError(f"there is no topic {self._topic}; is the prefix right (GUARDIAN_PREFIX)?")
+            raise KafkaError(
+                f"there is no topic {self._topic} that this user may see: is the prefix right (GUARDIAN_PREFIX), and"
+                " were the rights granted (guardian topics acls --role sdk)?"
+            )
         consumer.assign([TopicPartition(self._topic, 0)])
         partitions = await self._partitions(consumer)
         places = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]

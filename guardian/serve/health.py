@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from prometheus_client import REGISTRY
@@ -15,16 +15,17 @@ from guardian.serve.contract import Responses, says
 from guardian.serve.replies import json_reply
 from guardian.serve.site import Site
 
+_SENTENCES: Final = {"type": "array", "items": {"type": "string"}}
+
+
+def _answer(ready: bool) -> dict[str, object]:
+    properties = {"ready": {"const": ready}, "reasons": _SENTENCES, "warnings": _SENTENCES}
+    return {"type": "object", "properties": properties}
+
+
 _READY: Responses = {
-    **says(200, {"type": "object", "properties": {"ready": {"const": True}}}, "What is answered is what stands now."),
-    **says(
-        503,
-        {
-            "type": "object",
-            "properties": {"ready": {"const": False}, "reasons": {"type": "array", "items": {"type": "string"}}},
-        },
-        "Not ready, with every reason.",
-    ),
+    **says(200, _answer(True), "What is answered is what stands now; warnings say what is left out."),
+    **says(503, _answer(False), "Not ready, with every reason."),
 }
 
 Part = Annotated[
@@ -48,13 +49,14 @@ def health_routes(site: Site) -> APIRouter:
 
         Guardian that has been blind for more than 30 seconds, because ingest is dead or stopped, is not ready.
         With `part=serve` only serve itself counts: for a load balancer, as commands must go through then too.
-        The reasons name addresses and topics: they are for who may read.
+        Warnings are alerts on guardian itself that leave serve ready: records that cannot be read, a source that Kafka
+        refuses. Reasons and warnings name addresses and topics: they are for who may read.
         """
-        reasons = site.serve_problems() if part else site.not_ready()
-        if reasons and not site.access.allows(request, Right.READ):
-            reasons = ["a token that may read is told why"]
+        reasons, warnings = site.serve_problems() if part else site.not_ready(), site.warnings()
+        if not site.access.allows(request, Right.READ):
+            reasons, warnings = _hidden(reasons), _hidden(warnings)
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return json_reply({"ready": not reasons, "reasons": reasons}, status)
+        return json_reply({"ready": not reasons, "reasons": reasons, "warnings": warnings}, status)
 
     @routes.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "In Prometheus's format."}})
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
@@ -63,3 +65,7 @@ def health_routes(site: Site) -> APIRouter:
         return Response(encode(REGISTRY), headers={"Content-Type": kind})
 
     return routes
+
+
+def _hidden(sentences: list[str]) -> list[str]:
+    return ["a token that may read is told why"] if sentences else []

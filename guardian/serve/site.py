@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from guardian.core.alerts import NO_FLAG
 from guardian.core.events import BEAT_SECONDS
 from guardian.kafka.settings import Settings
 from guardian.serve import metrics
@@ -99,6 +100,10 @@ class Site:
             f"guardian is blind{since}: {why}; no trigger that needs evidence fires, nothing is promoted"
             f" (partitions {_shown(list(found))} of {partitions})"
         ]
+
+    def warnings(self) -> list[str]:
+        """Return what guardian has against itself and goes on with: topics that are not read, records left out."""
+        return [alert.text for alert in self.board.alerts.values() if alert.active and alert.flag == NO_FLAG]
 
     def beat_age_s(self) -> float:
         """Return how long ago the partition that has been silent longest gave a sign of life; infinite for never."""

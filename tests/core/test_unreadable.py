@@ -46,3 +46,20 @@ def test_a_batch_that_could_be_read_whole_says_nothing() -> None:
     scene = Scene(spec())
     leave_out(scene, 0)
     assert scene.all(Alert) == []
+
+
+def test_B11_a_source_that_ingest_may_not_read_is_one_alert_until_it_is_read_again() -> None:
+    scene = Scene(spec())
+    for _ in range(3):
+        scene.marks(stopped="Kafka refuses the right Read on this topic")
+    assert scene.alerts() == [("stopped telemetry/0", True)]
+    assert "telemetry/0 is not read: Kafka refuses" in scene.all(Alert)[0].text
+    scene.marks()
+    assert scene.alerts() == [("stopped telemetry/0", True), ("stopped telemetry/0", False)]
+
+
+def test_one_input_partition_speaks_for_all_of_them() -> None:
+    scene = Scene()
+    scene.engine.partition = 1
+    scene.marks(stopped="refused")
+    assert scene.alerts() == []

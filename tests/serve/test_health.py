@@ -27,6 +27,7 @@ from guardian.serve.site import build_site
 from guardian.serve.streams import Hub
 from guardian.wire.outputs import encode_output
 from tests.brokers import CACHE, settings_for
+from tests.raw_batches import NO_SUCH_CODEC, batch, send_raw, with_codec
 from tests.serve.running import Running, guardian, spec
 from tests.serve.samples import AT_MS, raw
 
@@ -54,7 +55,17 @@ def test_without_kafka_the_process_lives_and_says_what_is_missing() -> None:
 def test_a_ready_guardian_has_no_reasons(house: Running) -> None:
     with house.client() as client:
         answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "warnings": []})
+
+
+def test_B4_what_guardian_left_out_is_a_warning_of_a_ready_serve(embedded: EmbeddedBroker) -> None:
+    settings = settings_for(embedded, "left-out")
+    with guardian(settings) as running, running.client() as client:
+        running.until(running.ready)
+        bad = with_codec(batch([b"{}"], at_ms=1), NO_SUCH_CODEC)
+        asyncio.run(send_raw(settings, "telemetry", 1, bad))
+        running.until(lambda: "cannot be read" in "; ".join(client.get("/readyz").json()["warnings"]))
+        assert client.get("/readyz").status_code == 200
 
 
 def test_without_decide_serve_is_not_ready_and_says_which_partitions_are_silent(embedded: EmbeddedBroker) -> None:

@@ -14,6 +14,8 @@ from guardian.cli.options import HttpPort, KafkaOptions
 from guardian.cli.reading import finish
 from guardian.cli.ready import wait_for_topics
 from guardian.cli.worker import Role, run_roles, stop_on_signals
+from guardian.errors import TransportError
+from guardian.kafka.rights import ANY_ROLE
 from guardian.kafka.settings import Settings
 
 log = logging.getLogger("guardian.run")
@@ -28,6 +30,10 @@ def run(kafka: KafkaOptions, role: RoleOption = Role.ALL, http_port: HttpPort = 
     deadline = ExitDeadline()
     try:
         finish(_run(settings, role, deadline))
+    except TransportError as error:
+        if role is not Role.ALL:
+            error.fix = error.fix.replace(ANY_ROLE, f"--role {role}")
+        raise
     finally:
         deadline.cancel()  # from here on it is Python's own end, which has its deadline in cli.main
 

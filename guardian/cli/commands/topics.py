@@ -1,6 +1,9 @@
-"""`guardian topics`: create what is missing, check what is there, describe both."""
+"""`guardian topics`: create what is missing, check what is there, describe both, print the rights."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +15,7 @@ from guardian.cli.reading import finish, reaching
 from guardian.cli.screen import answers, notes, print_json, print_page
 from guardian.errors import Exit, Problem
 from guardian.kafka.admin import TopicState, check_topics, create_topics, describe_topics
+from guardian.kafka.rights import User, grants
 from guardian.kafka.settings import Settings
 
 
@@ -60,6 +64,39 @@ def describe(kafka: KafkaOptions, as_json: Json = False) -> None:
     print_page(table)
 
 
+def acls(
+    kafka: KafkaOptions,
+    role: Annotated[
+        list[User] | None, typer.Option("--role", help="Whose rights; may be given several times. All unless said.")
+    ] = None,
+    principal: Annotated[
+        str, typer.Option("--principal", help="Who gets them, such as User:alice. User:guardian-ROLE unless said.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Print the Kafka rights of every role as kafka-acls commands; asks no broker."""
+    settings = kafka.load()
+    chosen = [(user, principal or f"User:guardian-{user}") for user in role or list(User)]
+    if as_json:
+        print_json({"acls": [_rights(settings, user, who) for user, who in chosen]})
+        return
+    for user, who in chosen:
+        answers().print(f"# {user}", markup=False)
+        for grant in grants(settings, user):
+            answers().print(grant.command(who, settings.bootstrap), markup=False, soft_wrap=True)
+
+
+def _rights(settings: Settings, user: User, principal: str) -> dict[str, object]:
+    """One role's rights as JSON."""
+    given = grants(settings, user)
+    return {
+        "role": user,
+        "principal": principal,
+        "grants": [asdict(grant) for grant in given],
+        "commands": [grant.command(principal, settings.bootstrap) for grant in given],
+    }
+
+
 async def _create(settings: Settings) -> tuple[list[str], list[Problem]]:
     """Create, then check."""
     async with reaching(settings, 60.0):
@@ -103,7 +140,8 @@ def _document(state: TopicState) -> dict[str, object]:
     }
 
 
-topics = typer.Typer(help="Create, check or describe the topics.", no_args_is_help=True)
+topics = typer.Typer(help="Create, check or describe the topics; print the rights on them.", no_args_is_help=True)
 topics.command("create")(command(create))
 topics.command("check")(command(check))
 topics.command("describe")(command(describe))
+topics.command("acls")(command(acls))

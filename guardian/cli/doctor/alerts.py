@@ -18,6 +18,7 @@ from guardian.wire.outputs import decode_alert
 FRESH_MS: Final = 86_400_000
 """What is over by itself is told while it lasts, and for so long at most."""
 _STANDS: Final = {
+    "stopped": "grant what it names; ingest notices by itself",
     "recreated": "find out who did it; then stop ingest, guardian checkpoint reset {source} --yes, and start it",
     "straddle": "only ingest may commit its offsets: find out who; then the command that this names lets it go on",
 }

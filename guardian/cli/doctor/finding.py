@@ -12,16 +12,12 @@ from aiokafka import errors as kafka_errors
 
 from guardian.errors import GuardianError
 from guardian.kafka.clients import transport_error
+from guardian.kafka.rights import REFUSALS
 from guardian.kafka.settings import Settings
 
 T = TypeVar("T")
 
 ASK_WITHIN_S: Final = 15.0
-_DENIED: Final = (
-    kafka_errors.TopicAuthorizationFailedError,
-    kafka_errors.GroupAuthorizationFailedError,
-    kafka_errors.ClusterAuthorizationFailedError,
-)
 
 
 class Level(StrEnum):
@@ -61,7 +57,9 @@ def denied(what: str, error: str) -> Finding:
         what: the request in words, such as `describe the group guardian.ingest`.
         error: what Kafka called it.
     """
-    return Finding("rights", Level.PROBLEM, f"denied: {what} ({error})", "grant it to this user: kafka-acls.sh --add")
+    return Finding(
+        "rights", Level.PROBLEM, f"denied: {what} ({error})", "guardian topics acls prints the commands that grant it"
+    )
 
 
 class Asking:
@@ -86,10 +84,10 @@ class Asking:
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
                 return await work
-        except _DENIED as error:
+        except REFUSALS as error:
             self.findings.append(denied(what, type(error).__name__))
         except GuardianError as error:
-            if isinstance(error.__cause__, _DENIED):
+            if isinstance(error.__cause__, REFUSALS):
                 self.findings.append(denied(what, type(error.__cause__).__name__))
                 return None
             self.findings.append(Finding(check, Level.PROBLEM, f"{what}: {error.message}", error.fix))

@@ -1,0 +1,1 @@
+"""Producers that are not guardian's: confluent-kafka, kafkajs and kcat, with every codec of Kafka."""
