@@ -21,8 +21,8 @@ needs-kafka:  ## and what the suite on real Kafka needs
 test-fast: needs $(READY)  ## what needs no Java: core, spec, wire, embedded broker; three processes, most of them wait
 	$(BIN)/python -m pytest -m "not kafka" -n 3 --dist loadfile $(ARGS)
 
-test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by Maven
-	$(BIN)/python -m pytest -m kafka $(ARGS)
+test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by Maven; two processes with a Kafka each
+	$(BIN)/python -m pytest -m kafka -n 2 --dist loadfile $(ARGS)
 
 test-faults: $(READY)  ## every fault, three rounds each, on real Kafka: what was lost, doubled, and how long it took
 	$(BIN)/python -m tests.faults $(ARGS)
