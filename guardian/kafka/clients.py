@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.embedded_wait import wait_by_traffic
 from guardian.kafka.security import refusal, security
 from guardian.kafka.settings import Settings
 
@@ -24,8 +25,6 @@ Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClie
 REQUEST_TIMEOUT_MS: Final = 20_000
 LINGER_MS: Final = 1
 FETCH_WAIT_MS: Final = 500
-EMBEDDED_FETCH_WAIT_MS: Final = 20
-"""The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
 READ_WITHIN_S: Final = 30.0
 """How long reading a compacted topic to its end may stand still before it is given up."""
 STOP_WITHIN_S: Final = 10.0
@@ -84,17 +83,18 @@ def consumer(settings: Settings, *topics: str, group: str | None = None, **overr
         group: the group's full name, such as `settings.group("ingest")`; None to assign partitions oneself.
         overrides: arguments of AIOKafkaConsumer that differ.
     """
-    return AIOKafkaConsumer(
+    made = AIOKafkaConsumer(
         *topics,
         **{
             **connection(settings),
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
-            "fetch_max_wait_ms": EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
             **overrides,
         },
     )
+    return wait_by_traffic(made) if settings.embedded else made
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:
