@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults check bench bench-ingest bench-latency docs lock clean
+.PHONY: demo needs needs-kafka test test-fast test-kafka test-faults check bench bench-ingest bench-latency bench-idle docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -33,13 +33,16 @@ check: $(READY)  ## style, types, and the order of the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-ingest bench-latency  ## every figure this project states
+bench: bench-ingest bench-latency bench-idle  ## every figure this project states
 
 bench-ingest: $(READY)  ## events/s and core, beside fetching alone and a natural Faust agent
 	$(BIN)/python -m bench.ingest $(ARGS)
 
 bench-latency: $(READY)  ## from the deciding bad event to the SDK's changed answer
 	$(BIN)/python -m bench.latency $(ARGS)
+
+bench-idle: $(READY)  ## what guardian costs while nothing happens: dev, and each role alone on real Kafka
+	$(BIN)/python -m bench.idle $(ARGS)
 
 docs: $(READY)  ## the pages made from the code, then the site, strictly
 	$(BIN)/python -m guardian.kafka.asyncapi schemas

@@ -16,12 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from guardian.kafka.admin import create_topics
 from guardian.kafka.apache import ApacheKafka
+from guardian.kafka.free_ports import free_ports
 from guardian.kafka.settings import load_settings
 
 CACHE = Path(__file__).parents[1] / ".cache" / "kafka"
@@ -29,7 +32,8 @@ GUARDIAN = Path(sys.executable).with_name("guardian")
 GOAL_DEV_PERCENT = 3.0
 GOAL_ROLE_PERCENT = 1.0
 ROLES = ("ingest", "decide", "serve")
-SETTLE_S = 25.0
+SETTLE_S = 20.0
+READY_WITHIN_S = 60.0
 WATCH_S = 40.0
 QUICK_WATCH_S = 15.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -46,9 +50,7 @@ def process(log: Path, *words: str, **environment: str) -> Iterator[subprocess.P
     """A guardian for the length of the block."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GUARDIAN_")}
     with log.open("wb") as output:
-        running = subprocess.Popen(
-            [GUARDIAN, *words], stdout=output, stderr=output, env={**environ, "GUARDIAN_SERVE_PORT": "0", **environment}
-        )
+        running = subprocess.Popen([GUARDIAN, *words], stdout=output, stderr=output, env={**environ, **environment})
     try:
         yield running
     finally:
@@ -59,7 +61,19 @@ def process(log: Path, *words: str, **environment: str) -> Iterator[subprocess.P
             running.kill()
 
 
-async def measure(watch_s: float, settle_s: float = SETTLE_S) -> dict[str, Any]:
+async def ready(port: int) -> None:
+    """Wait until serve follows Kafka and hears of every partition from decide."""
+    give_up_at = time.monotonic() + READY_WITHIN_S
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        while time.monotonic() < give_up_at:
+            with suppress(httpx.HTTPError):
+                if (await client.get("/readyz")).is_success:
+                    return
+            await asyncio.sleep(0.2)
+    raise SystemExit(f"serve at port {port} is not ready within {READY_WITHIN_S:.0f} s")
+
+
+async def measure(watch_s: float) -> dict[str, Any]:
     """Start everything, let it settle, and count."""
     async with ApacheKafka(CACHE) as kafka:
         settings = load_settings(environ={}, bootstrap=kafka.bootstrap, prefix="idle")
@@ -67,11 +81,17 @@ async def measure(watch_s: float, settle_s: float = SETTLE_S) -> dict[str, Any]:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             where = ("--bootstrap", settings.bootstrap, "--prefix", settings.prefix)
+            ports = [str(port) for port in free_ports(2)]
+            own = {"GUARDIAN_SERVE_PORT": ports[0]}
             running = {
-                role: stack.enter_context(process(folder / role, "run", "--role", role, *where)) for role in ROLES
+                role: stack.enter_context(process(folder / role, "run", "--role", role, *where, **own))
+                for role in ROLES
             }
-            running["dev"] = stack.enter_context(process(folder / "dev", "dev", GUARDIAN_STATE_DIR=str(folder)))
-            await asyncio.sleep(settle_s)
+            own = {"GUARDIAN_SERVE_PORT": ports[1], "GUARDIAN_STATE_DIR": str(folder)}
+            running["dev"] = stack.enter_context(process(folder / "dev", "dev", **own))
+            for port in ports:
+                await ready(int(port))
+            await asyncio.sleep(SETTLE_S)
             before = {name: cpu_s(each.pid) for name, each in running.items()}
             began_s = time.monotonic()
             await asyncio.sleep(watch_s)

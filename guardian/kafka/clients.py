@@ -24,7 +24,8 @@ Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClie
 
 REQUEST_TIMEOUT_MS: Final = 20_000
 LINGER_MS: Final = 1
-FETCH_WAIT_MS: Final = 500
+FETCH_WAIT_MS: Final = 1_000
+"""Kafka answers sooner when there is something; a partition that was left out of a fetch may wait so long."""
 READ_WITHIN_S: Final = 30.0
 """How long reading a compacted topic to its end may stand still before it is given up."""
 STOP_WITHIN_S: Final = 10.0
