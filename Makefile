@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .PHONY: demo needs needs-kafka test test-fast test-kafka test-faults fuzz check bench bench-ingest bench-latency bench-serve \
-  bench-storm docs lock clean
+  bench-storm bench-idle docs lock clean
 
 demo: $(READY)  ## the main job before one's eyes, on the embedded broker; Ctrl-C ends it
 	$(BIN)/guardian demo $(ARGS)
@@ -22,8 +22,8 @@ needs-kafka:  ## and what the suite on real Kafka needs
 test-fast: needs $(READY)  ## what needs no Java: core, spec, wire, embedded broker; three processes, most of them wait
 	$(BIN)/python -m pytest -m "not kafka" -n 3 --dist loadfile $(ARGS)
 
-test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by Maven
-	$(BIN)/python -m pytest -m kafka $(ARGS)
+test-kafka: needs-kafka $(READY)  ## the suite on real Apache Kafka, fetched by Maven; two processes with a Kafka each
+	$(BIN)/python -m pytest -m kafka -n 2 --dist loadfile $(ARGS)
 
 test-faults: $(READY)  ## every fault, three rounds each, on real Kafka: what was lost, doubled, and how long it took
 	$(BIN)/python -m tests.faults $(ARGS)
@@ -37,7 +37,7 @@ check: $(READY)  ## style, types, and the order of the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-ingest bench-latency bench-serve bench-storm  ## every figure this project states
+bench: bench-ingest bench-latency bench-serve bench-storm bench-idle  ## every figure this project states
 
 bench-ingest: $(READY)  ## events/s and core, beside fetching alone and a natural Faust agent
 	$(BIN)/python -m bench.ingest $(ARGS)
@@ -50,6 +50,9 @@ bench-serve: $(READY)  ## how long `kill` over HTTP takes while serve is flooded
 
 bench-storm: $(READY)  ## all streams cut at once: how long until they are back, and what `kill` takes meanwhile
 	$(BIN)/python -m bench.storm $(ARGS)
+
+bench-idle: $(READY)  ## what guardian costs while nothing happens: dev, and each role alone on real Kafka
+	$(BIN)/python -m bench.idle $(ARGS)
 
 docs: $(READY)  ## the pages made from the code, then the site, strictly
 	$(BIN)/python -m guardian.kafka.asyncapi schemas

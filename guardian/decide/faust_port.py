@@ -24,6 +24,7 @@ from guardian.decide.faust_credentials import credentials
 from guardian.decide.port import Arrival, Bounds, Delivered, Settled
 from guardian.errors import InternalError
 from guardian.kafka.clients import count_unreadable, transport_error
+from guardian.kafka.embedded_wait import wait_by_traffic
 from guardian.kafka.settings import Settings
 from guardian.record_batches import StandIns, Teller, Unreadable, step_over_unreadable
 
@@ -33,8 +34,6 @@ HEARTBEAT_S: Final = 0.3
 """A member learns only from a heartbeat's answer that the group is divided anew, and everybody waits for the last."""
 FETCH_WAIT_MS: Final = 200
 """Faust asks for 1,500 ms: so long can a partition stand still that was left out of the fetch under way."""
-EMBEDDED_FETCH_WAIT_MS: Final = 20
-"""The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
 ACK_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 8.0
 BACKLOG: Final = 1_000
@@ -271,8 +270,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = cast(_App, self.app).fetch_wait_ms
-        return consumer
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return wait_by_traffic(consumer) if cast(_App, self.app).is_embedded else consumer
 
     async def on_thread_stop(self) -> None:
         """End the thread in good order also when aiokafka does not: Faust waits for the thread's last word."""
@@ -316,7 +315,7 @@ class _App(faust.App):
     def __init__(self, port: FaustPort, settings: Settings) -> None:
         self.port = port
         self._assigned_count = 0
-        self.fetch_wait_ms = EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS
+        self.is_embedded = settings.embedded
         super().__init__(
             settings.group("decide"),
             broker=[f"kafka://{address.strip()}" for address in settings.bootstrap.split(",")],

@@ -44,6 +44,8 @@ TOPICS_NEEDED: Final = ("inputs", "flags", "rollbacks", "rollouts", "alerts", "d
 SETTLE_WITHIN_S: Final = 60.0
 STALL_S: Final = 30.0
 """So long may records lie in the log unread before the connection is given up."""
+FEW_ROLLOUTS: Final = 20
+"""With no more than these, the partitions' ticks need not be spread over the second."""
 _CHECK_S: Final = 0.25
 _LAST_CHECKPOINT_S: Final = 5.0
 
@@ -180,7 +182,9 @@ class Stage:
         return [
             self._read(),
             self._keep(),
-            write_ticks(self._publisher, self._process, lambda: tuple(self._owned), self._landed),
+            write_ticks(
+                self._publisher, self._process, lambda: tuple(self._owned), self._landed, self._has_much_to_say
+            ),
             self._watch.follow(),
             self._watch.check(),
             watch_topics(self._settings, self._ids),
@@ -264,6 +268,9 @@ class Stage:
     def _landed(self, partition: int, offset: int) -> None:
         if (owned := self._owned.get(partition)) is not None:
             owned.known_end = max(owned.known_end, offset + 1)
+
+    def _has_much_to_say(self) -> bool:
+        return sum(owned.engine.rollout_count for owned in self._owned.values()) > FEW_ROLLOUTS
 
     def _owner_of(self, flag: str) -> int | None:
         partition = partition_of(flag, self._settings.partitions)

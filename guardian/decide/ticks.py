@@ -33,7 +33,11 @@ def write_tick(publisher: Publisher, process: str, partition: int, landed: Calla
 
 
 async def write_ticks(
-    publisher: Publisher, process: str, owned: Callable[[], Iterable[int]], landed: Callable[[int, int], None]
+    publisher: Publisher,
+    process: str,
+    owned: Callable[[], Iterable[int]],
+    landed: Callable[[int, int], None],
+    spread: Callable[[], bool],
 ) -> None:
     """Write ticks for ever.
 
@@ -42,18 +46,23 @@ async def write_ticks(
         process: the name of this process; shown.
         owned: the partitions at this moment.
         landed: told partition and offset of each tick that is acked.
+        spread: whether the partitions have so much to say that their ticks are written one by one over the second;
+            otherwise together, which costs one fetch instead of one each.
     """
     under_way: dict[int, Acked] = {}
     clock = asyncio.get_running_loop().time
     due = clock()
     while True:
-        # Spread over the second: what one partition has to say at its tick does not pile up on another's.
-        for partition in (partitions := sorted(owned())) or (None,):
-            last = under_way.get(partition) if partition is not None else None
-            # While the broker is slow or away, ticks do not pile up.
-            if partition is not None and (last is None or last.done()):
-                under_way[partition] = write_tick(publisher, process, partition, landed)
-            due = max(due + TICK_SECONDS / max(1, len(partitions)), clock())
+        partitions = sorted(owned())
+        # Spread over the second, what one partition has to say at its tick does not pile up on another's.
+        portions = [[each] for each in partitions] if partitions and spread() else [partitions]
+        for portion in portions:
+            for partition in portion:
+                last = under_way.get(partition)
+                # While the broker is slow or away, ticks do not pile up.
+                if last is None or last.done():
+                    under_way[partition] = write_tick(publisher, process, partition, landed)
+            due = max(due + TICK_SECONDS / len(portions), clock())
             await asyncio.sleep(due - clock())
 
 

@@ -13,7 +13,7 @@ from guardian.kafka.topic_ids import topic_ids
 
 WATCHED: Final = ("inputs", "flags", "rollouts")
 """What an attempt knows of these it read from the topic as it was."""
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from guardian.errors import TopicGone, TransportError
 from guardian.kafka.catalogue import TOPICS
+from guardian.kafka.embedded_wait import wait_by_traffic
 from guardian.kafka.metrics import UNREADABLE
 from guardian.kafka.rights import refused_right
 from guardian.kafka.security import refusal, security
@@ -26,9 +27,8 @@ Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClie
 
 REQUEST_TIMEOUT_MS: Final = 20_000
 LINGER_MS: Final = 1
-FETCH_WAIT_MS: Final = 500
-EMBEDDED_FETCH_WAIT_MS: Final = 20
-"""The embedded broker answers a fetch that found nothing only when its wait is over, also if records come meanwhile."""
+FETCH_WAIT_MS: Final = 1_000
+"""Kafka answers sooner when there is something; a partition that was left out of a fetch may wait so long."""
 READ_WITHIN_S: Final = 30.0
 """How long reading a compacted topic to its end may stand still before it is given up."""
 STOP_WITHIN_S: Final = 10.0
@@ -113,12 +113,12 @@ def consumer(
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
-            "fetch_max_wait_ms": EMBEDDED_FETCH_WAIT_MS if settings.embedded else FETCH_WAIT_MS,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
             **overrides,
         },
     )
     made.stand_ins = stand_ins
-    return made
+    return wait_by_traffic(made) if settings.embedded else made
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:

@@ -34,7 +34,7 @@ class User(StrEnum):
     SDK = "sdk"  # applications
     OPERATOR = "operator"  # a person with the command line, without serve
     EMERGENCY = "emergency"  # a person who may write flags past decide
-    ADMIN = "admin"  # topics create, checkpoint reset
+    ADMIN = "admin"  # topics create, checkpoint reset, inputs
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ _READS: Final[dict[User, tuple[str, ...]]] = {
     User.SDK: ("flags",),
     User.OPERATOR: ("inputs", "flags", "rollouts", "decisions", "rollbacks", "alerts", "dead-letters"),
     User.EMERGENCY: ("flags", "rollouts"),
-    User.ADMIN: ("alerts",),
+    User.ADMIN: ("inputs", "alerts"),
 }
 _WRITES: Final[dict[User, tuple[str, ...]]] = {
     User.INGEST: ("inputs", "dead-letters"),
-    User.DECIDE: ("inputs", "flags", "rollouts", "rollbacks", "alerts", "decisions"),
+    User.DECIDE: ("inputs", "flags", "rollouts", "rollbacks", "alerts", "decisions", "dead-letters"),
     User.SERVE: ("commands", "telemetry", "migrations"),
     User.SDK: ("telemetry", "migrations"),
     User.OPERATOR: ("commands", "telemetry", "migrations"),

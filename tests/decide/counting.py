@@ -132,3 +132,7 @@ class CountingEngine:
     @property
     def lag_ms(self) -> int:
         return -1
+
+    @property
+    def rollout_count(self) -> int:
+        return len(self.counts)
