@@ -12,6 +12,7 @@ from rich.text import Text
 
 from guardian.cli.screen import one_line
 from guardian.core.outputs import Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.recipients import recipients
 from guardian.core.rollout import Unit
 from guardian.core.text import (
     count_text,
@@ -128,6 +129,7 @@ def status_page(status: RolloutStatus) -> RenderableType:
     facts.add_row(
         "why", Group(Text.assemble((str(status.outcome), _OUTCOME_COLOURS[status.outcome]), " ", why_text(status)))
     )
+    facts.add_row("served", Text(recipients(state), style="yellow" if state.phase is Phase.ROLLED_BACK else ""))
     facts.add_row("missing", Text("\n".join(status.missing) or "nothing", style="" if status.missing else "dim"))
     facts.add_row("ladder", ladder(status))
     if status.gates:

@@ -35,6 +35,8 @@ class Watch(Struct):
         alert: the alert that is active, None for none.
         onset_ms: log time of the last alert's onset, 0 before any.
         since: from where its evidence counts, when an apply has changed it in mid-step.
+        passed_ms: event time for which its rule has passed while the alert is active.
+        passed_at_ms: event time of the last evaluation, when that passed; 0 otherwise.
     """
 
     hold: Hold = field(default_factory=Hold)
@@ -42,6 +44,8 @@ class Watch(Struct):
     alert: Alert | None = None
     onset_ms: int = 0
     since: Since = EVER
+    passed_ms: int = 0
+    passed_at_ms: int = 0
 
 
 def look_back_s(spec: RolloutSpec) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from guardian.core.alerts import NO_FLAG
 from guardian.core.outputs import Alert, Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.recipients import recipients
 from guardian.core.rollout import Unit
 from guardian.core.text import (
     count_text,
@@ -136,7 +137,7 @@ def _rollout(status: RolloutStatus) -> str:
     run = f"attempt {state.attempt}, owner {escape(status.owner or '-')}, as of {_time(status.updated_ms)}"
     lag = "guardian is blind" if status.lag_ms < 0 else f"watermark lag {duration_text(status.lag_ms)}"
     figures = f"{run}, {lag}, late {count_text(status.late_count)}, instances {count_text(status.live_count)}"
-    parts = [head, f"<p>{why}</p>", f'<p class="dim">{figures}</p>']
+    parts = [head, f"<p>{why}</p>", f"<p>Served: {escape(recipients(state))}</p>", f'<p class="dim">{figures}</p>']
     if status.baseline:
         parts.append(f'<p class="dim">baseline: {escape(status.baseline)}</p>')
     if status.missing:
