@@ -14,7 +14,7 @@ from guardian.core.events import BEAT_SECONDS
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost
+from guardian.core.mishaps import end_mishaps, tell_leap, tell_lost, watch_blindness
 from guardian.core.outputs import Beat, Decision, Evidence, FlagChange, FlagState, Output
 from guardian.core.progress import MAX_CREDIT_MS, progress, summarise
 from guardian.core.ranges import is_next, release
@@ -309,6 +309,8 @@ class Engine:
             self._state.beat_ms = now.log_ms
             now.said.append(Beat(self.partition, now.log_ms))
         end_mishaps(self._state, now)
+        is_watched = any(state.phase is not Phase.ARCHIVED for state in self._rollouts.values())
+        watch_blindness(self._state, now, is_watched=is_watched)
         for state in self._rollouts.values():
             if state.folded_offset < now.offset:
                 before = (state.gate_wait_ms, state.summary_ms)

@@ -36,6 +36,9 @@ class PartitionState(Struct):
         fresh_ms: log time that has passed on fresh evidence, up to the last tick.
         lost_at, leapt_at: where the alerts on a gap in the log and on such timestamps were raised; None for none.
         full_ms: event time from which the windows are full again after the gap.
+        blind_ms: log time since which the evidence has been stale, 0 while it is fresh.
+        blind_at: where the alert on it was raised; None for none.
+        sighted_ms: log time since which the evidence is fresh again while that alert is active; 0 while it is stale.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -54,6 +57,9 @@ class PartitionState(Struct):
     full_ms: int = 0
     leapt_at: tuple[int, int] | None = None
     straddles: dict[str, str] = field(default_factory=dict)
+    blind_ms: int = 0
+    blind_at: tuple[int, int] | None = None
+    sighted_ms: int = 0
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -25,7 +25,7 @@ def test_a_rollout_goes_through_its_life_by_commands(server: Server, tmp_path: P
         (["kill", "life"], "progressing", 500),
         (["unkill", "life"], "progressing", 500),
         (["rollback", "life"], "rolled_back", 0),
-        (["archive", "life"], "archived", 0),
+        (["archive", "life", "--yes"], "archived", 0),
     ):
         answer = server.json(*words)
         assert answer["ok"] is True, (words, answer)
@@ -130,6 +130,56 @@ def test_a_dry_run_shows_what_would_change_and_sends_nothing(server: Server, tmp
     assert "steps[half].weight: 50% -> 40%" in changed
 
 
+@pytest.mark.parametrize(
+    ("flag", "old", "new"),
+    [
+        ("renamed-candidate", '"on"', '"better"'),
+        ("raised-step", "5%", "7%"),
+        ("renamed-step", "name: canary", "name: pilot"),
+    ],
+)
+def test_P3_a_dry_run_gives_the_answer_of_the_apply(
+    server: Server, tmp_path: Path, flag: str, old: str, new: str
+) -> None:
+    file = apply(server, tmp_path, flag)
+    assert server.guardian("start", flag).exit_code == 0
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    dry = server.json("apply", str(file), "--dry-run")
+    real = server.json("apply", str(file))
+    assert (dry["ok"], real["ok"]) == (False, False)
+    assert dry["refused"] == real["decisions"][0]["text"]
+
+
+def test_U7_the_last_records_are_shown_in_the_order_of_time_and_the_command_ends(
+    server: Server, tmp_path: Path
+) -> None:
+    for flag in ("timed-a", "timed-b", "timed-c"):
+        apply(server, tmp_path, flag)
+    for _ in range(2):
+        for flag in ("timed-a", "timed-b", "timed-c"):
+            assert server.guardian("kill", flag).exit_code == 0
+            assert server.guardian("unkill", flag).exit_code == 0
+    shown = server.guardian("tail", "decisions", "-n", "8", "--json").stdout.splitlines()
+    times = [json.loads(line)["at_ms"] for line in shown]
+    assert len(times) == 8
+    assert times == sorted(times)
+    since = server.guardian("tail", "decisions", "--since", "yesterday", "--json", "--reason", "KILLED").stdout
+    assert sum('"timed-a"' in line for line in since.splitlines()) == 2
+    assert server.guardian("tail", "decisions", "--since", "2020-01-01", "-n", "1").exit_code == 0
+    assert server.guardian("tail", "decisions", "--since", "soon").exit_code == 2
+
+
+def test_U6_archive_says_what_it_costs_and_wants_a_yes(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "kept")
+    asked = server.guardian("archive", "kept")
+    assert asked.exit_code == 2
+    assert "kept serves 0% on now, and goes on serving it" in asked.stderr
+    assert "guardian archive kept --yes" in asked.stderr
+    assert server.guardian("archive", "kept", "--yes").exit_code == 0
+
+
 def test_kill_all_reaches_every_flag_and_unkill_all_frees_them(server: Server, tmp_path: Path) -> None:
     for flag in ("many-a", "many-b", "many-c"):
         apply(server, tmp_path, flag)
@@ -188,7 +238,7 @@ def test_status_of_several_flags_and_list_are_tables(server: Server, tmp_path: P
 
 def test_an_archived_rollout_is_listed_only_when_asked_for(server: Server, tmp_path: Path) -> None:
     apply(server, tmp_path, "old-one")
-    assert server.guardian("archive", "old-one").exit_code == 0
+    assert server.guardian("archive", "old-one", "--yes").exit_code == 0
     assert "old-one" not in server.guardian("list").stdout
     assert "old-one" in server.guardian("list", "--archived").stdout
 

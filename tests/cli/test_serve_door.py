@@ -34,7 +34,7 @@ def test_a_rollout_goes_through_its_life_by_commands_through_serve(server: Serve
         (["rollback", "served", "--to", "canary"], "rolled_back", 500),
         (["metric", "set", "served", "csat", "4.2"], "rolled_back", 500),
         (["bug", "served"], "rolled_back", 500),
-        (["archive", "served"], "archived", 0),
+        (["archive", "served", "--yes"], "archived", 0),
     ):
         answer = json.loads(server.served(*words, "--json").stdout)
         assert answer["ok"] is True, (words, answer)
