@@ -13,7 +13,7 @@ from guardian.core.fleet import Fleet, Published
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
-from guardian.core.outputs import Alert, FlagState, Verdict
+from guardian.core.outputs import Alert, Evidence, FlagState, Verdict
 from guardian.core.reported import Reported
 from guardian.core.rollout import Origin, RolloutSpec, Step, Trigger
 from guardian.core.windows import Series, Tally
@@ -97,6 +97,9 @@ class RolloutState(Struct):
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
         applied_turn: the turn of the last apply.
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
+        evidence, fired: the numbers of the decision by which the rollout stands, and the trigger that fired.
+        samples: by variant: error signatures with their counts, of the evidence that counts.
+        rollback_samples: the candidate's, as they stood when it was last rolled back.
     """
 
     spec: RolloutSpec
@@ -148,6 +151,10 @@ class RolloutState(Struct):
     applied_turn: int = 0
     moved_by: str = ""
     moved_id: str = ""
+    evidence: Evidence = Evidence()
+    fired: str = ""
+    samples: dict[str, dict[str, int]] = field(default_factory=dict)
+    rollback_samples: dict[str, int] = field(default_factory=dict)
 
     @property
     def flag(self) -> str:
@@ -223,6 +230,7 @@ class RolloutState(Struct):
         """Empty windows, step figures and hold clocks: a flag change begins new evidence."""
         self.series.clear()
         self.step_tallies.clear()
+        self.samples.clear()
         if self.arms is not None:
             self.arms.clear()
         self.reported.bugs, self.reported.last_bug = 0, ""

@@ -17,7 +17,7 @@ from guardian.cli.options import duration_s, flag_name, moment_s
 EXPECTED = {
     "demo", "dev", "run", "init", "apply", "check", "list", "status", "start", "promote", "pause", "resume",
     "rollback", "kill", "unkill", "resolve", "archive", "tail", "send", "topics", "version",
-    "doctor", "explain", "bug", "metric", "checkpoint", "token", "dismiss",
+    "doctor", "explain", "bug", "metric", "checkpoint", "token", "dismiss", "samples",
 }  # fmt: skip
 GROUPS = {"topics", "metric", "checkpoint", "token"}
 TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
