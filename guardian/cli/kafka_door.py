@@ -22,6 +22,7 @@ from guardian.kafka.clients import consumer, producer, require_topics
 from guardian.kafka.keeper import KEPT_HEADER
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
+from guardian.serve.declared import Declared
 from guardian.wire.commands import encode_command
 from guardian.wire.dead_letters import read_letter
 from guardian.wire.outputs import decode_decision, decode_status
@@ -114,7 +115,8 @@ class KafkaDoor:
 
     async def send(self, lines: Iterable[bytes], topic: str) -> Sent:
         """Send every line that is an event: what ingest would make a dead letter of is refused here."""
-        return await send_lines(self._settings, lines, topic)
+        known = Declared((await self.present()).statuses)
+        return await send_lines(self._settings, lines, topic, known)
 
     @asynccontextmanager
     async def _reader(self, topics: list[str], only: int | None = None) -> AsyncIterator[AIOKafkaConsumer]:

@@ -32,6 +32,7 @@ from guardian.cli.commands.resolve import resolve
 from guardian.cli.commands.resume import resume
 from guardian.cli.commands.rollback import rollback
 from guardian.cli.commands.run import run as run_command
+from guardian.cli.commands.samples import samples
 from guardian.cli.commands.send import send
 from guardian.cli.commands.signing import signing
 from guardian.cli.commands.start import start
@@ -70,7 +71,14 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
         "inputs": inputs,
     },
     "Declare": {"init": init, "check": check, "apply": apply},
-    "Look": {"list": list_, "status": status, "explain": explain, "tail": tail, "version": version},
+    "Look": {
+        "list": list_,
+        "status": status,
+        "explain": explain,
+        "samples": samples,
+        "tail": tail,
+        "version": version,
+    },
     "Roll out": {"start": start, "promote": promote, "pause": pause, "resume": resume, "archive": archive},
     "Take back": {
         "rollback": rollback,

@@ -8,7 +8,9 @@ import getpass
 import inspect
 import os
 import re
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -48,6 +50,27 @@ def past_s(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a duration; write a number and a unit: 500ms, 10s, 2m")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def moment_s(text: str) -> float:
+    """Return a moment in Unix seconds: `2h` ago, `today` or `yesterday` from its first minute on, a date, a time.
+
+    Times are UTC, as everything that is shown, unless they say otherwise.
+
+    Raises:
+        typer.BadParameter: no moment.
+    """
+    word = text.strip()
+    if re.fullmatch(r"[\d.]+[a-z]+", word):
+        return time.time() - past_s(word)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {"today": midnight, "yesterday": midnight - timedelta(days=1)}
+    try:
+        found = days.get(word.lower()) or datetime.fromisoformat(word.upper())
+    except ValueError:
+        fix = "write 10m, 2h or 3d ago, today, yesterday, 2026-11-20 or 2026-11-20T13:00"
+        raise typer.BadParameter(f"{text!r} is no moment; {fix}") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def flag_name(text: str) -> str:

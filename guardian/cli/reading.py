@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
@@ -16,6 +16,7 @@ from guardian.cli.specs import file_hint
 from guardian.core.events import BEAT_KEY, BEAT_SECONDS
 from guardian.core.outputs import RolloutStatus
 from guardian.core.text import duration_text
+from guardian.core.words import Phase
 from guardian.errors import DecodeError, GuardianError
 from guardian.kafka.clients import Client, read_newest, running, transport_error
 from guardian.kafka.settings import Settings
@@ -78,6 +79,11 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+_OVER: Final = (Phase.DRAFT, Phase.ARCHIVED)
+STALE_MS: Final = 35_000
+"""A status that is older than the newest by more says nothing of now; evidence that is older is blind."""
+
+
 @dataclass(frozen=True)
 class Present:
     """What stands on the compacted topics now.
@@ -97,10 +103,23 @@ class Present:
 
     def warnings(self) -> list[str]:
         """Return what a person who reads the statuses must know about them."""
-        found = list(self.doubts)
+        found = [*self.doubts, *self._blindness()]
         if self.unreadable:
             found.append(f"written by another version, not shown: {', '.join(self.unreadable[:10])}")
         return found
+
+    def _blindness(self) -> list[str]:
+        """What the newest statuses say about the evidence: a status is written when something changes."""
+        alive = [one for one in self.statuses.values() if one.state.phase not in _OVER]
+        newest_ms = max((one.updated_ms for one in alive), default=0)
+        current = [one for one in alive if newest_ms - one.updated_ms < STALE_MS]
+        what = "nothing is promoted, triggers miss what happens; guardian doctor says what is missing"
+        if blind := [one.state.flag for one in current if one.lag_ms < 0]:
+            return [f"guardian is blind for {', '.join(blind[:10])}: {what}"]
+        lag_ms = max((one.lag_ms for one in current), default=0)
+        if lag_ms <= STALE_MS:
+            return []
+        return [f"the evidence is {duration_text(lag_ms // 1_000 * 1_000)} old: {what}"]
 
 
 class Newest:

@@ -17,12 +17,12 @@ from guardian.errors import DecodeError
 from guardian.kafka.clients import producer
 from guardian.kafka.settings import Settings
 from guardian.wire.event_fields import parse_object
-from guardian.wire.event_hints import Hints
+from guardian.wire.event_hints import Hints, Known
 from guardian.wire.events import decode_migration, decode_telemetry
 
 _IN_FLIGHT = 2_000
 """Records sent and not yet acked; then the reading of the file waits."""
-_SHOWN_PROBLEMS = 10
+_SHOWN_PROBLEMS = 1_000
 _PROGRESS_S = 2.0
 _ACK_S = 60.0
 
@@ -106,40 +106,65 @@ def problem_text(message: str, fix: str) -> str:
     return f"{message}: {fix}" if fix else message
 
 
-async def send_lines(settings: Settings, lines: Iterable[bytes], topic: str) -> Sent:
+def check_lines(lines: Iterable[bytes], topic: str, future_ms: int) -> Sent:
+    """Look at every line and send none; `bad_count` and `problems` say what is no event.
+
+    Args:
+        lines: JSON Lines.
+        topic: `telemetry`, `migrations`, or empty to tell by the line.
+        future_ms: how far an event's time may lie ahead.
+    """
+    found = Sent()
+    for number, line in enumerate(lines, 1):
+        if text := line.strip():
+            _, problem = _examined(text, topic, future_ms)
+            if problem:
+                found.refuse(number, problem)
+    return found
+
+
+def _examined(text: bytes, topic: str, future_ms: int) -> tuple[tuple[dict[str, object], str] | None, str]:
+    """One line as an event and its topic, or what is wrong with it."""
+    event, problem = read_event(text)
+    if event is None:
+        return None, problem
+    target = topic or ("migrations" if "event_type" in event else "telemetry")
+    problem = check_event(text, target, future_ms)
+    return (None, problem) if problem else ((event, target), "")
+
+
+async def send_lines(settings: Settings, lines: Iterable[bytes], topic: str, known: Known | None = None) -> Sent:
     """Send every line that is an event; empty lines are left out.
 
     Args:
         settings: where Kafka is.
         lines: JSON Lines.
         topic: `telemetry`, `migrations`, or empty to tell by the line: one with an `event_type` is a migration event.
+        known: the rollouts, for hints; None when they are not known.
 
     Raises:
         TransportError: Kafka did not take them.
     """
     sent = Sent()
     async with reached(producer(settings, linger_ms=5), settings) as sender:
-        await _send_all(settings, sender, lines, topic, sent)
+        await _send_all(settings, sender, lines, topic, sent, Hints(known))
     return sent
 
 
 async def _send_all(
-    settings: Settings, sender: AIOKafkaProducer, lines: Iterable[bytes], topic: str, sent: Sent
+    settings: Settings, sender: AIOKafkaProducer, lines: Iterable[bytes], topic: str, sent: Sent, hints: Hints
 ) -> None:
     """Read, check, send; every `_IN_FLIGHT` records wait for their acks."""
     waiting: list[asyncio.Future[object]] = []
-    progress, hints = Progress(), Hints()
+    progress = Progress()
     for number, line in enumerate(lines, 1):
         if not (text := line.strip()):
             continue
-        event, problem = read_event(text)
-        if event is None:
+        found, problem = _examined(text, topic, settings.future_ms)
+        if found is None:
             sent.refuse(number, problem)
             continue
-        target = topic or ("migrations" if "event_type" in event else "telemetry")
-        if problem := check_event(text, target, settings.future_ms):
-            sent.refuse(number, problem)
-            continue
+        event, target = found
         hints.look(text, time.time())
         key = _key(event)
         async with reaching(settings, _ACK_S):

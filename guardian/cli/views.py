@@ -12,20 +12,23 @@ from rich.text import Text
 
 from guardian.cli.screen import one_line
 from guardian.core.outputs import Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
-from guardian.core.rollout import Unit
+from guardian.core.recipients import recipients
+from guardian.core.rollout import METRICS, Unit
+from guardian.core.samples import samples_text
 from guardian.core.text import (
     count_text,
     dual_run_text,
     duration_text,
     lost_text,
     moved_text,
+    number_text,
     rate_text,
     served_text,
     serving_text,
     value_text,
     weight_text,
 )
-from guardian.core.words import Outcome, Phase
+from guardian.core.words import Outcome, Phase, Reason
 from guardian.wire.cloudevents import MAX_TIME_MS
 
 _BAR_CELLS = 20
@@ -45,6 +48,10 @@ _OUTCOME_COLOURS = {
     Outcome.INCONCLUSIVE: "yellow",
     Outcome.ERROR: "bold red",
 }
+
+
+UNJUDGED = frozenset({Reason.KILLED, Reason.FREED, Reason.OPERATOR, Reason.EMERGENCY, Reason.APPLIED, Reason.STARTED})
+"""Reasons of what a person has done."""
 
 
 def time_text(at_ms: int) -> str:
@@ -103,10 +110,46 @@ def phase_text(status: RolloutStatus) -> Text:
 
 def why_text(status: RolloutStatus) -> Text:
     """Return reason and text in one line."""
-    text = Text(str(status.reason), style=_OUTCOME_COLOURS.get(status.outcome, ""))
+    text = Text(str(status.reason), style=_style_of(status))
     if status.text:
         text.append(f": {one_line(status.text)}", style="default")
     return text
+
+
+def verdict_word(status: RolloutStatus) -> str:
+    """Return `PASS ` and the like, empty for what a person has done: nothing was judged by that."""
+    return "" if status.reason in UNJUDGED else f"{status.outcome} "
+
+
+def _style_of(status: RolloutStatus) -> str:
+    """Green for what has passed; a kill is red, and what else a person has done has no colour of a verdict."""
+    if status.reason in UNJUDGED:
+        return "bold red" if status.state.killed else "bold"
+    return _OUTCOME_COLOURS.get(status.outcome, "")
+
+
+def judged_text(status: RolloutStatus) -> str:
+    """Return the numbers of the decision by which the rollout stands; empty when it rests on none."""
+    found = status.evidence
+    if not found.metric or found.value is None:
+        return ""
+    metric = METRICS.get(found.metric)
+    parts = [f"{found.metric} {value_text(metric.unit, found.value) if metric else number_text(found.value)}"]
+    parts.append(f"n={count_text(found.n)}")
+    if found.reference is not None:
+        shown = value_text(metric.unit, found.reference) if metric else number_text(found.reference)
+        parts.append(f"{found.against or 'reference'} {shown} (n={count_text(found.reference_n)})")
+    if found.window_start_ms:
+        parts.append(f"{time_text(found.window_start_ms)} to {time_text(found.window_end_ms)}")
+    return ", ".join([*([f"by {status.trigger}"] if status.trigger else []), *parts])
+
+
+def samples_lines(status: RolloutStatus) -> list[str]:
+    """Return which errors there were, a line for each variant and one for the last rollback."""
+    lines = [f"{variant}: {samples_text(found)}" for variant, found in sorted(status.samples.items())]
+    if status.rollback_samples:
+        lines.append(f"{status.state.candidate} before the last rollback: {samples_text(status.rollback_samples)}")
+    return lines
 
 
 def status_line(status: RolloutStatus) -> Text:
@@ -128,9 +171,10 @@ def status_page(status: RolloutStatus) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    facts.add_row(
-        "why", Group(Text.assemble((str(status.outcome), _OUTCOME_COLOURS[status.outcome]), " ", why_text(status)))
-    )
+    facts.add_row("why", Group(Text.assemble((verdict_word(status), _style_of(status)), why_text(status))))
+    if judged := judged_text(status):
+        facts.add_row("judged", Text(judged))
+    facts.add_row("served", Text(recipients(state), style="yellow" if state.phase is Phase.ROLLED_BACK else ""))
     facts.add_row("missing", Text("\n".join(status.missing) or "nothing", style="" if status.missing else "dim"))
     facts.add_row("ladder", ladder(status))
     if status.gates:
@@ -138,6 +182,8 @@ def status_page(status: RolloutStatus) -> RenderableType:
     if status.triggers:
         facts.add_row("triggers", rules(status.triggers))
     facts.add_row("figures", figures(status))
+    if lines := samples_lines(status):
+        facts.add_row("errors", Text("\n".join(lines)))
     if status.behind_count or status.unknown_count:
         facts.add_row("not following", Text("\n".join(not_following(status)), style="yellow"))
     if status.lost:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from guardian.core.alerts import end_alert, end_named_alert
+from msgspec.structs import replace
+
+from guardian.core.alerts import amend_alerts, end_alert, end_named_alert
 from guardian.core.bake import baked_ms, set_bake
 from guardian.core.freezing import freeze_baseline
 from guardian.core.instant import Before, Cause, Instant, change_flag, decide, record_rollback, stand
 from guardian.core.machine import next_phase
+from guardian.core.recipients import share_left
+from guardian.core.samples import samples_text
 from guardian.core.state import RolloutState
 from guardian.core.words import Phase, Reason, Signal
 
@@ -82,6 +86,9 @@ def roll_back(state: RolloutState, now: Instant, step_index: int, cause: Cause) 
     """Take the candidate back to a lower step, or to zero (-1)."""
     phase = next_phase(state.phase, Signal.ROLL_BACK)
     before = stand(state)
+    state.rollback_samples = dict(state.samples.get(state.spec.variants.candidate, {}))
+    if cause.trigger and (errors := samples_text(state.rollback_samples)):
+        cause = replace(cause, text=f"{cause.text}; errors: {errors}")
     state.phase = phase
     state.step_index = step_index
     state.weight_bp = min(state.weight_bp, state.spec.steps[step_index].weight_bp if step_index >= 0 else 0)
@@ -90,6 +97,9 @@ def roll_back(state: RolloutState, now: Instant, step_index: int, cause: Cause) 
     _enter(state, now)
     _keep_watches(state)
     change_flag(state, now, cause.reason)
+    if left := share_left(state.flag_state()):
+        cause = replace(cause, text=f"{cause.text}; {left}")
+        amend_alerts(state, now, left)
     decide(state, now, before, cause)
     record_rollback(state, now, before, cause)
 

@@ -8,7 +8,7 @@ from guardian.core.instant import Instant, located
 from guardian.core.outputs import Alert, Evidence, Verdict
 from guardian.core.rollout import Trigger
 from guardian.core.state import RolloutState, Watch
-from guardian.core.words import Action, Severity
+from guardian.core.words import Action, Outcome, Reason, Severity
 
 NO_FLAG = "*"
 """The flag of an alert about guardian itself."""
@@ -40,12 +40,46 @@ def raise_alert(state: RolloutState, watch: Watch, now: Instant, trigger: Trigge
     now.said.append(watch.alert)
 
 
+def clear_alert(watch: Watch, now: Instant, trigger: Trigger, verdict: Verdict, at_ms: int) -> None:
+    """End a trigger's alert once its rule has passed for as long as the trigger says.
+
+    A rule whose true figure lies at its limit would otherwise raise and end an alert every minute. An evaluation that
+    cannot judge neither counts nor starts the time again; one that crosses the limit starts it again.
+
+    Args:
+        watch: of the trigger.
+        now: the moment.
+        trigger: what was declared.
+        verdict: of this evaluation.
+        at_ms: its event time.
+    """
+    if watch.alert is None:
+        return
+    if verdict.outcome is not Outcome.PASS:
+        watch.passed_at_ms = 0
+        if verdict.reason in (Reason.OVER_LIMIT, Reason.HOLDING):
+            watch.passed_ms = 0
+        return
+    watch.passed_ms += max(0, at_ms - watch.passed_at_ms) if watch.passed_at_ms else 0
+    watch.passed_at_ms = max(watch.passed_at_ms, at_ms)
+    if watch.passed_ms >= trigger.clear_ms:
+        end_alert(watch, now, verdict.text)
+
+
 def end_alert(watch: Watch, now: Instant, text: str) -> None:
     """Say that what an active alert was about is over; nothing when none is active."""
     if watch.alert is None:
         return
     now.said.append(replace(watch.alert, active=False, at_ms=max(now.log_ms, watch.alert.onset_ms), text=text))
-    watch.alert = None
+    watch.alert, watch.passed_ms, watch.passed_at_ms = None, 0, 0
+
+
+def amend_alerts(state: RolloutState, now: Instant, text: str) -> None:
+    """Add to the alerts that this record has raised what their action has left."""
+    for watch in state.watches.values():
+        if watch.alert is not None and watch.alert in now.said:
+            place = now.said.index(watch.alert)
+            now.said[place] = watch.alert = replace(watch.alert, text=f"{watch.alert.text}; {text}")
 
 
 def named_alert(

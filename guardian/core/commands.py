@@ -27,6 +27,7 @@ from guardian.core.following import propagation
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
+from guardian.core.machine import next_phase
 from guardian.core.outputs import Decision
 from guardian.core.progress import BLIND, find_obstacle, go_on
 from guardian.core.reasserting import note_emergency
@@ -34,6 +35,7 @@ from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Ou
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
 from guardian.core.seen import is_repeated, overtaken
+from guardian.core.spec_change import refuse_change, served_variants
 from guardian.core.state import RolloutState, look_back_s
 from guardian.core.status import retry_needs
 from guardian.core.text import number_text, weight_text
@@ -286,6 +288,11 @@ _HANDLERS: Final[dict[str, Callable[[RolloutState, Instant, Command], None]]] = 
     "unfreeze": _unfreeze,
     "dismiss": _dismiss,
 }
+_KEPT: Final = (
+    "epoch", "version", "content_version", "content_ms", "attempt", "turn", "applied_turn", "moved_by", "moved_id",
+    "fleet", "foreign", "folded_offset", "declared_offset", "declared_index", "id_offset", "ordinal", "unfrozen_offset",
+)  # fmt: skip
+"""What a new rollout of an archived flag goes on from."""
 COMMANDS: Final = ("apply", *_HANDLERS, "release")
 """Every command that this version obeys."""
 
@@ -331,13 +338,16 @@ def _reapply(state: RolloutState, now: Instant, command: Command, parse_spec: Pa
     if isinstance(spec, Cause):
         decide(state, now, before, spec)
         return
-    if spec.revision == state.spec.revision:
+    if spec.revision == state.spec.revision and state.phase is not Phase.ARCHIVED:
         _unchanged(state, now, command, f"revision {spec.revision} is applied already")
         return
     if _is_overtaken(state, now, command):
         return
-    if refused := _refuse_change(state, spec):
+    if refused := refuse_change(state.spec, state.flag_state(), spec):
         decide(state, now, before, refusal(command, Reason.REFUSED_CHANGE, refused))
+        return
+    if state.phase is Phase.ARCHIVED:
+        _declare_again(state, now, command, spec)
         return
     _take_spec(state, now, command, spec)
     # A rule on a baseline that comes in mid-rollout finds what was kept for others, which may be nothing.
@@ -346,39 +356,18 @@ def _reapply(state: RolloutState, now: Instant, command: Command, parse_spec: Pa
     decide(state, now, before, answer(command, Outcome.PASS, Reason.APPLIED, text))
 
 
-def _refuse_change(state: RolloutState, spec: RolloutSpec) -> str:
-    """Return why this spec may not replace the running one; empty when it may."""
-    if state.phase is Phase.ARCHIVED:
-        return "the rollout is archived"
-    if state.weight_bp == 0 and state.phase in (Phase.DRAFT, Phase.ROLLED_BACK):
-        return ""
-    return _refuse_people(state, spec) or _refuse_weight(state, spec)
-
-
-def _refuse_people(state: RolloutState, spec: RolloutSpec) -> str:
-    if _served(spec) != _served(state.spec):
-        return "variants cannot change within an attempt: roll back first"
-    if (spec.salt or spec.flag) != (state.spec.salt or state.flag):
-        return "the salt cannot change within an attempt: it would reshuffle every subject"
-    return ""
-
-
-def _served(spec: RolloutSpec) -> tuple[str, str, list[tuple[str, str]]]:
-    """What an application is given; as text, because to Python `true` equals 1 and to an application it does not."""
-    variants = spec.variants
-    return variants.control, variants.candidate, sorted((name, repr(value)) for name, value in variants.values.items())
-
-
-def _refuse_weight(state: RolloutState, spec: RolloutSpec) -> str:
-    current = next((step for step in spec.steps if step.name == state.step_name), None)
-    if current is None:
-        return f"the current step {state.step_name!r} is not in the new revision"
-    if current.weight_bp > state.weight_bp:
-        return (
-            f"step {current.name!r} serves {weight_text(state.weight_bp)} now; "
-            f"an apply never raises it (the revision says {weight_text(current.weight_bp)})"
-        )
-    return ""
+def _declare_again(state: RolloutState, now: Instant, command: Command, spec: RolloutSpec) -> None:
+    """Begin a new rollout of a flag whose last one is archived: versions and attempts go on, all else starts new."""
+    before = stand(state)
+    fresh = RolloutState(spec, command.spec or {}, Series(look_back_s(spec)), entered_ms=now.log_ms)
+    fresh.phase = next_phase(state.phase, Signal.DECLARE)
+    kept = {name: getattr(state, name) for name in _KEPT}
+    for name in RolloutState.__struct_fields__:
+        setattr(state, name, kept.get(name, getattr(fresh, name)))
+    retain(state)
+    change_flag(state, now, Reason.APPLIED)
+    text = _said(command, f"applied revision {spec.revision}, a new rollout")
+    decide(state, now, before, answer(command, Outcome.PASS, Reason.APPLIED, text))
 
 
 def _take_spec(state: RolloutState, now: Instant, command: Command, spec: RolloutSpec) -> None:
@@ -399,7 +388,7 @@ def _take_spec(state: RolloutState, now: Instant, command: Command, spec: Rollou
     weight_bp = state.step.weight_bp if state.step else 0
     if weight_bp < state.weight_bp:
         lower_weight(state, now, weight_bp, Reason.APPLIED)
-    elif _served(spec) != _served(old) or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
+    elif served_variants(spec) != served_variants(old) or spec.salt != old.salt or spec.env_prefix != old.env_prefix:
         change_flag(state, now, Reason.APPLIED)
     elif state.dual_run_bp != dual_run_bp:
         # Who is compared changes, and nobody's variant: the evidence goes on.

@@ -10,6 +10,7 @@ from typing import Final
 from guardian.core.events import Assignment
 from guardian.core.inputs import Bucket, Cell
 from guardian.core.instant import Instant
+from guardian.core.samples import add_samples
 from guardian.core.state import RolloutState
 from guardian.core.sums import MISMATCH
 from guardian.core.windows import OUTCOMES, Tally, is_late, tally_of
@@ -33,6 +34,8 @@ def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
             if cell.flag_version and state.attempt:
                 state.fleet.take_older(cell.service, bucket.second * 1_000, now.log_ms)
         elif not tally.is_empty:
+            if bucket.signatures:
+                add_samples(state.samples.setdefault(cell.variant, {}), bucket.signatures)
             _take(state, cell, bucket.second, tally, now)
     state.touched = True
 

@@ -21,7 +21,15 @@ from guardian.core.flag_freeze import error_line, freeze_flag, frozen_status, ob
 from guardian.core.following import watch_share
 from guardian.core.inputs import Batch, Command, FlagReport, FreezeFlag, Reassert, Record, Tick, Watermarks
 from guardian.core.instant import Cause, Instant, decide, stand
-from guardian.core.mishaps import end_mishaps, tell_leap, tell_left_out, tell_lost, tell_stopped, tell_unreadable
+from guardian.core.mishaps import (
+    end_mishaps,
+    tell_leap,
+    tell_left_out,
+    tell_lost,
+    tell_stopped,
+    tell_unreadable,
+    watch_blindness,
+)
 from guardian.core.outputs import (
     Beat,
     Decision,
@@ -417,6 +425,8 @@ class Engine:
             self._state.beat_ms = now.log_ms
             now.said.append(Beat(self.partition, now.log_ms, now.lag_ms, now.stale))
         end_mishaps(self._state, now)
+        is_watched = any(state.phase is not Phase.ARCHIVED for state in self._rollouts.values())
+        watch_blindness(self._state, now, is_watched=is_watched)
         for state in self._rollouts.values():
             if state.folded_offset < now.offset and not _is_idle(state):
                 self._on(state, now, partial(self._tick_one, state, now, passed_ms))

@@ -166,6 +166,7 @@ def _drop_evidence(state: RolloutState) -> None:
     state.arms = state.past = state.baseline = state.gauges = None
     state.fleet, state.reported, state.tracked = Fleet(), Reported(), ()
     state.late_count = state.stale_version_count = 0
+    state.samples, state.rollback_samples = {}, {}
 
 
 def _end_alerts(state: RolloutState, now: Instant) -> None:

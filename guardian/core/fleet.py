@@ -116,7 +116,7 @@ class Fleet(Struct):
         untracked: a bitmap of the instances beyond the bounds, by hash; empty for none.
         untracked_ms: event time of the last heartbeat of such an instance, up to _RETRY_MS before it.
         lost_ms: log time when a part of the log was lost; who spoke in it is not known, so silence counts from here.
-        named: the instances and services that the alert names.
+        named: a hash of the instances and services that the alert names; empty for none.
         key_bytes: how long the keys of `served` are together.
     """
 
@@ -129,7 +129,7 @@ class Fleet(Struct):
     untracked: bytes = b""
     untracked_ms: int = 0
     lost_ms: int = 0
-    named: list[str] = field(default_factory=list)
+    named: str = ""
     key_bytes: int = 0
 
     def take(self, key: str, version: int, at_ms: int, heard: Heard, published: Published) -> bool:

@@ -3,6 +3,7 @@ that do not, and those of which nobody knows."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from msgspec.structs import replace
@@ -44,7 +45,7 @@ def watch_share(state: RolloutState, now: Instant) -> bool:
     if fleet.alert is not None:
         follow = f"{counted(len(found.following), 'instance')} follow, none is known to serve another version"
         end_named_alert(fleet.alert, now, follow)
-        fleet.alert, fleet.named = None, []
+        fleet.alert, fleet.named = None, ""
         changed = state.touched = True
     if not found.following:
         return changed
@@ -94,12 +95,13 @@ def _name(state: RolloutState, now: Instant, found: Propagation) -> bool:
     untracked = found.untracked if is_over else 0
     if not late and not found.unknown and not untracked:
         return False
-    names = [*late[:MAX_NAMED], *found.unknown[:MAX_NAMED]]
-    if fleet.alert is not None and (names == fleet.named or now.log_ms - fleet.alert.at_ms < RETOLD_MS):
+    names = "\n".join([*late[:MAX_NAMED], *found.unknown[:MAX_NAMED]])
+    named = hashlib.md5(names.encode(), usedforsecurity=False).hexdigest()
+    if fleet.alert is not None and (named == fleet.named or now.log_ms - fleet.alert.at_ms < RETOLD_MS):
         return False
     text = _text(state, now, late, replace(found, untracked=untracked))
     state.touched = True
-    fleet.named = names
+    fleet.named = named
     if fleet.alert is None:
         fleet.alert = named_alert(state, now, TRIGGER, text)
     else:

@@ -150,6 +150,7 @@ def decide(state: RolloutState, now: Instant, before: Before, cause: Cause) -> N
     """Record a decision and make it how the rollout stands (a refused command changes nothing)."""
     if cause.accepted and cause.reason not in NOT_A_STAND:
         state.outcome, state.reason, state.text = cause.outcome, cause.reason, cause.text
+        state.evidence, state.fired = located(cause.evidence, now), cause.trigger
         if cause.reason in _MOVES or before != stand(state):
             _turn(state, now, cause)
     state.status_ms = 0

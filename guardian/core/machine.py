@@ -6,7 +6,7 @@ Rules:
 3. The kill switch is no phase. It stands over all of them and wins; freeing it restores what the phase says.
 4. Triggers act in every phase that serves the candidate; so every such phase has ROLL_BACK.
 5. Pause stops promotion and the bake, and only resume ends it: nothing is promoted out of `paused`.
-6. `archived` is the end.
+6. `archived` is the end of a rollout; what follows is another one, from `draft`, on the same versions and attempts.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ TABLE: Final = MappingProxyType(
         (_P.COMPLETED, _S.ROLL_BACK): _P.ROLLED_BACK,
         (_P.COMPLETED, _S.ROLL_BACK_GRADUALLY): _P.ROLLING_BACK,
         (_P.COMPLETED, _S.ARCHIVE): _P.ARCHIVED,
+        (_P.ARCHIVED, _S.DECLARE): _P.DRAFT,
     }
 )
 """(phase, signal) -> the phase that follows."""
@@ -63,6 +64,7 @@ WEIGHT_MOVES: Final = MappingProxyType(
         _S.ROLL_BACK: -1,
         _S.ROLL_BACK_GRADUALLY: -1,
         _S.ROLLED_BACK: -1,
+        _S.DECLARE: -1,
     }
 )
 """Which way a signal may move the weight: +1 up or nowhere, -1 down or nowhere, 0 nowhere."""
@@ -73,7 +75,7 @@ _WAY_OUT: Final = MappingProxyType(
         _P.PAUSED: "resume it, or roll it back",
         _P.ROLLED_BACK: "start a new attempt, or archive it",
         _P.COMPLETED: "it has completed; roll it back, or archive it",
-        _P.ARCHIVED: "it is archived",
+        _P.ARCHIVED: "it is archived; apply a spec to begin a new rollout",
     }
 )
 

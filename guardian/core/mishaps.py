@@ -18,6 +18,11 @@ QUIET_AFTER_UNREADABLE_MS: Final = 3_600_000
 """After so much log time without another one, the producer is taken for corrected."""
 TOLD: Final = 0
 """The input partition that raises alerts on what all of them hear: one is enough, and there always is this one."""
+BLIND_FOR_MS: Final = 30_000
+"""Stale evidence of this much log time is an alert."""
+SIGHTED_FOR_MS: Final = 10_000
+"""After so much log time of fresh evidence the alert ends."""
+_BLIND: Final = "blind"
 _LOST: Final = "inputs_lost"
 _LEAP: Final = "log_time_leap"
 _LEFT_OUT: Final = "input_left_out"
@@ -110,3 +115,25 @@ def end_mishaps(state: PartitionState, now: Instant) -> None:
         end_alert_on_guardian(now, _LEAP, state.leapt_at, text)
         state.leapt_at = None
     _end_unreadable(state, now)
+
+
+def watch_blindness(state: PartitionState, now: Instant, *, is_watched: bool) -> None:
+    """Alert when guardian has been blind for a while, and end it when the evidence is fresh again.
+
+    Args:
+        state: of the partition.
+        now: the moment of a tick.
+        is_watched: the partition has a rollout to watch; nobody is alarmed for one that has none.
+    """
+    if why := state.clock.stale():
+        state.sighted_ms, state.blind_ms = 0, state.blind_ms or now.log_ms
+        if state.blind_at is None and is_watched and now.log_ms - state.blind_ms >= BLIND_FOR_MS:
+            text = f"partition {now.partition}: guardian is blind: {why}"
+            text += "; nothing is promoted, triggers miss what happens"
+            state.blind_at = alert_on_guardian(now, _BLIND, text)
+        return
+    state.blind_ms, state.sighted_ms = 0, state.sighted_ms or now.log_ms
+    if state.blind_at is not None and now.log_ms - state.sighted_ms >= SIGHTED_FOR_MS:
+        text = f"partition {now.partition}: the evidence is fresh again"
+        end_alert_on_guardian(now, _BLIND, state.blind_at, text)
+        state.blind_at = None

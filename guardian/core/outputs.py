@@ -187,6 +187,10 @@ class RolloutStatus(Struct, frozen=True):
         unknown: instances that fell silent before they followed the newest document; at most 20. They may still
             serve the version that is named.
         unknown_count: how many there are, with the instances that guardian has no room to follow.
+        evidence: the numbers of the decision by which the rollout stands.
+        trigger: the trigger that fired for it; empty for none.
+        samples: by variant: error signatures with their counts since the evidence began, at most 8 and `other`.
+        rollback_samples: the candidate's, as they stood when it was last rolled back.
     """
 
     state: FlagState
@@ -219,6 +223,10 @@ class RolloutStatus(Struct, frozen=True):
     behind_count: int = 0
     unknown: list[UnknownInstance] = field(default_factory=list)
     unknown_count: int = 0
+    evidence: Evidence = Evidence()
+    trigger: str = ""
+    samples: dict[str, dict[str, int]] = field(default_factory=dict)
+    rollback_samples: dict[str, int] = field(default_factory=dict)
 
 
 class Decision(Struct, frozen=True):

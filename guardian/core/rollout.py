@@ -12,6 +12,8 @@ from guardian.core.words import Action, Severity
 DEFAULT_MIN_SAMPLES: Final = 100
 DEFAULT_OVER_MS: Final = 60_000
 DEFAULT_SETTLE_MS: Final = 15_000
+DEFAULT_CLEAR_MS: Final = 300_000
+"""Event time for which a rule without a hold must pass before its alert ends."""
 DEFAULT_BASELINE_WINDOW_MS: Final = 86_400_000
 GATE_TIMEOUT_BAKES: Final = 3
 
@@ -191,6 +193,7 @@ class Trigger(Struct, frozen=True):
         severity: how loud.
         min_samples: requests needed before a rate or a latency is judged; 0 for counts, which are exempt.
         to: overrides the rollback policy's target (`previous` or `zero`); empty for the policy's.
+        clear_ms: event time for which the rule must pass before its alert ends; 0 for none.
     """
 
     name: str
@@ -200,6 +203,7 @@ class Trigger(Struct, frozen=True):
     severity: Severity = Severity.CRITICAL
     min_samples: int = DEFAULT_MIN_SAMPLES
     to: str = ""
+    clear_ms: int = 0
 
 
 class Gate(Struct, frozen=True):

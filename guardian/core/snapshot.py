@@ -44,6 +44,9 @@ class PartitionState(Struct):
         unreadable_at: where the alert on records that cannot be read was raised, by `topic/partition`.
         unreadable_ms: log time of the last such record, by `topic/partition`.
         stopped_at: where the alert on a source partition that ingest does not read was raised, by `topic/partition`.
+        blind_ms: log time since which the evidence has been stale, 0 while it is fresh.
+        blind_at: where the alert on it was raised; None for none.
+        sighted_ms: log time since which the evidence is fresh again while that alert is active; 0 while it is stale.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -67,6 +70,9 @@ class PartitionState(Struct):
     unreadable_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     unreadable_ms: dict[str, int] = field(default_factory=dict)
     stopped_at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    blind_ms: int = 0
+    blind_at: tuple[int, int] | None = None
+    sighted_ms: int = 0
 
 
 class RolloutSnapshot(Struct, frozen=True):

@@ -14,7 +14,7 @@ from guardian.core.foreign import ForeignDocument
 from guardian.core.gauges import Gauges
 from guardian.core.inputs import Actor
 from guardian.core.judge import Hold
-from guardian.core.outputs import Alert, FlagState, Verdict
+from guardian.core.outputs import Alert, Evidence, FlagState, Verdict
 from guardian.core.reported import Reported
 from guardian.core.rollout import Origin, RolloutSpec, Step, Trigger
 from guardian.core.windows import Series, Tally
@@ -54,6 +54,8 @@ class Watch(Struct):
         alert: the alert that is active, None for none.
         onset_ms: log time of the last alert's onset, 0 before any.
         since: from where its evidence counts, when an apply has changed it in mid-step.
+        passed_ms: event time for which its rule has passed while the alert is active.
+        passed_at_ms: event time of the last evaluation, when that passed; 0 otherwise.
     """
 
     hold: Hold = field(default_factory=Hold)
@@ -61,6 +63,8 @@ class Watch(Struct):
     alert: Alert | None = None
     onset_ms: int = 0
     since: Since = EVER
+    passed_ms: int = 0
+    passed_at_ms: int = 0
 
 
 def look_back_s(spec: RolloutSpec) -> int:
@@ -115,6 +119,9 @@ class RolloutState(Struct):
         freeze: guardian's own code has failed on this flag; None when it has not.
         unfrozen_offset: the input that lifted the last freeze; -1 before any.
         foreign: what somebody else has written in our document's place; None for nothing.
+        evidence, fired: the numbers of the decision by which the rollout stands, and the trigger that fired.
+        samples: by variant: error signatures with their counts, of the evidence that counts.
+        rollback_samples: the candidate's, as they stood when it was last rolled back.
     """
 
     spec: RolloutSpec
@@ -169,6 +176,10 @@ class RolloutState(Struct):
     freeze: FlagFreeze | None = None
     unfrozen_offset: int = -1
     foreign: ForeignDocument | None = None
+    evidence: Evidence = Evidence()
+    fired: str = ""
+    samples: dict[str, dict[str, int]] = field(default_factory=dict)
+    rollback_samples: dict[str, int] = field(default_factory=dict)
 
     @property
     def flag(self) -> str:
@@ -244,6 +255,7 @@ class RolloutState(Struct):
         """Empty windows, step figures and hold clocks: a flag change begins new evidence."""
         self.series.clear()
         self.step_tallies.clear()
+        self.samples.clear()
         if self.arms is not None:
             self.arms.clear()
         self.reported.bugs, self.reported.last_bug = 0, ""

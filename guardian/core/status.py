@@ -55,6 +55,10 @@ def status_of(state: RolloutState, now: Instant) -> RolloutStatus:
         behind_count=behind_count,
         unknown=unknown_instances,
         unknown_count=unknown_count,
+        evidence=state.evidence,
+        trigger=state.fired,
+        samples={variant: dict(found) for variant, found in state.samples.items()},
+        rollback_samples=dict(state.rollback_samples),
     )
 
 

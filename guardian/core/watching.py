@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.actions import TO_ZERO, pause, roll_back, rollback_target
-from guardian.core.alerts import end_alert, raise_alert
+from guardian.core.alerts import clear_alert, raise_alert
 from guardian.core.finding import Finding
 from guardian.core.instant import Cause, Instant, decide, stand
 from guardian.core.judge import judge_trigger
@@ -85,8 +85,8 @@ def _judge(state: RolloutState, trigger: Trigger, now: Instant, at_ms: int) -> b
     watch = state.watches.setdefault(trigger.name, Watch())
     verdict = judge_trigger(trigger, watch.hold, _found(state, trigger, now, at_ms, watch), at_ms)
     watch.verdict = verdict
-    if verdict.outcome is Outcome.PASS and not _is_kept(state, trigger):
-        end_alert(watch, now, verdict.text)
+    if not _is_kept(state, trigger):
+        clear_alert(watch, now, trigger, verdict, at_ms)
     if verdict.outcome is not Outcome.FAIL:
         return False
     state.touched = True

@@ -42,6 +42,7 @@ class Signal(StrEnum):
     ROLLED_BACK = "rolled_back"  # the gradual way back has arrived
     RETRY = "retry"  # a new attempt
     ARCHIVE = "archive"
+    DECLARE = "declare"  # a new rollout of an archived flag
 
 
 class Outcome(StrEnum):

@@ -14,6 +14,8 @@ from guardian.sdk.rules import Rule, RuleError, compile_rule
 
 MAX_DOCUMENT_BYTES: Final = 262_144
 MAX_FLAG_CHARS: Final = 128
+_ROLLED_BACK: Final = "rolled_back"
+"""The phase, as documents say it."""
 _MAX_PAIR: Final = 2**63
 
 Scalar = bool | int | float | str
@@ -36,6 +38,7 @@ class FlagDocument:
         control, candidate: the two arms; candidate is empty in a document that is not guardian's.
         salt: what the split is salted with.
         killed: the kill switch is on.
+        rolled_back: the rollout was rolled back and not started again: nobody may opt in.
         override_name: the environment variable that overrides this flag.
         raw: the value as it came.
         base: of a document whose own pair is too far ahead to be believed: the pair that a newer one must exceed;
@@ -56,6 +59,7 @@ class FlagDocument:
     candidate: str
     salt: str
     killed: bool
+    rolled_back: bool
     override_name: str
     raw: bytes
     stamp: dict[str, Scalar]
@@ -168,6 +172,7 @@ def _document(part: _Part, metadata: _Part, raw: bytes) -> FlagDocument:
         candidate=candidate,
         salt=metadata.take("salt", str, part.flag),
         killed=metadata.take("killed", bool, False),
+        rolled_back=metadata.take("phase", str, "") == _ROLLED_BACK,
         override_name=override_name(part.flag, metadata.take("env_prefix", str, "")),
         raw=raw,
         stamp=stamp,

@@ -78,11 +78,11 @@ def _without_override(document: FlagDocument, key: str | None, attributes: Mappi
     # Step 2: the kill switch.
     if document.killed:
         return Answer(document.control or None, _STATIC, Assignment.KILLED)
-    # Step 5: opting in or out, per call.
+    # Step 5: opting in or out, per call. What was rolled back protects: nobody opts in until a new attempt.
     opt = attributes.get(OPT_ATTRIBUTE) if attributes else None
     if opt == "out" and document.control:
         return Answer(document.control, _MATCH, Assignment.OPT)
-    if opt == "in" and document.candidate:
+    if opt == "in" and document.candidate and not document.rolled_back:
         return Answer(document.candidate, _MATCH, Assignment.OPT)
     # Step 6: allow, audience, enrolment and split are the targeting. Step 7: the default.
     if document.rule is None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
+from guardian.core.outputs import RolloutStatus
 from guardian.core.rollout import DEFAULT_SETTLE_MS
-from guardian.serve.board import Board
 
 
 class Declared:
-    """The rollouts of the read models, for the time of one request.
+    """The rollouts that are known, for the time of one request.
 
     Args:
-        board: the read models.
+        rollouts: their statuses, by flag.
     """
 
-    def __init__(self, board: Board) -> None:
-        self._rollouts = board.rollouts
+    def __init__(self, rollouts: Mapping[str, RolloutStatus]) -> None:
+        self._rollouts = rollouts
 
     def variants(self, flag: str) -> Collection[str] | None:
         """Return the variants of a flag's rollout, None when there is none."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from guardian.core.alerts import NO_FLAG
 from guardian.core.outputs import Alert, Decision, Figures, Lost, RolloutStatus, RuleStatus, StepStatus
+from guardian.core.recipients import recipients
 from guardian.core.rollout import Unit
 from guardian.core.text import (
     count_text,
@@ -57,6 +58,10 @@ _PHASE_CLASS: Final = {
     Phase.ROLLING_BACK: "bad",
     Phase.ROLLED_BACK: "bad",
 }
+_UNJUDGED: Final = frozenset(
+    {Reason.KILLED, Reason.FREED, Reason.OPERATOR, Reason.EMERGENCY, Reason.APPLIED, Reason.STARTED}
+)
+"""Reasons of what a person has done: nothing has passed by that."""
 _OUTCOME_CLASS: Final = {"PASS": "good", "FAIL": "bad", "ERROR": "bad", "INCONCLUSIVE": "wait"}
 _MARKS: Final = {"done": "✓", "current": "▶"}
 
@@ -132,11 +137,12 @@ def _rollout(status: RolloutStatus) -> str:
         f"{escape(served_text(state.weight_bp, state.candidate, killed=state.killed))}"
         f"{dual_run_text(state.dual_run_bp)}</h2>"
     )
-    why = f"{_tag(status.outcome, _OUTCOME_CLASS[status.outcome])} {status.reason}: {escape(status.text)}"
+    judged = "" if status.reason in _UNJUDGED else f"{_tag(status.outcome, _OUTCOME_CLASS[status.outcome])} "
+    why = f"{judged}{status.reason}: {escape(status.text)}"
     run = f"attempt {state.attempt}, owner {escape(status.owner or '-')}, as of {_time(status.updated_ms)}"
     lag = "guardian is blind" if status.lag_ms < 0 else f"watermark lag {duration_text(status.lag_ms)}"
     figures = f"{run}, {lag}, late {count_text(status.late_count)}, instances {count_text(status.live_count)}"
-    parts = [head, f"<p>{why}</p>", f'<p class="dim">{figures}</p>']
+    parts = [head, f"<p>{why}</p>", f"<p>Served: {escape(recipients(state))}</p>", f'<p class="dim">{figures}</p>']
     if status.baseline:
         parts.append(f'<p class="dim">baseline: {escape(status.baseline)}</p>')
     if status.missing:

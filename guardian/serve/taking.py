@@ -119,7 +119,7 @@ async def take_events(events: list[bytes], settings: Settings, writer: Writer, b
     good: dict[str, list[tuple[bytes | None, bytes]]] = {"telemetry": [], "migrations": []}
     refused: list[dict[str, Any]] = []
     refused_count = 0
-    hints = Hints(Declared(board) if board.live else None)
+    hints = Hints(Declared(board.rollouts) if board.live else None)
     now_ms = time.time_ns() // 1_000_000
     for index, event in enumerate(events):
         if index % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from guardian.core.recipients import override_name
 from guardian.core.rollout import METRICS, Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
 from guardian.core.text import count_text, duration_text, rate_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.errors import Problem
 from guardian.spec.describe import counted_in
-from guardian.spec.overrides import means_something_else, override_name
+from guardian.spec.overrides import means_something_else
 from guardian.spec.rules import comparison_text
 
 ASSUMED_REQUESTS_PER_SECOND: Final = 10

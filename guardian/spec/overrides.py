@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 _KNOWN: Final = frozenset(
@@ -15,12 +14,6 @@ _KNOWN: Final = frozenset(
     }
 )  # fmt: skip
 _KNOWN_BEGINNINGS: Final = ("AWS_", "DOCKER_", "GUARDIAN_", "KAFKA_", "KUBERNETES_", "LC_", "PYTHON", "SSL_", "XDG_")
-
-
-def override_name(flag: str, env_prefix: str) -> str:
-    """Return the environment variable that overrides a flag; the SDK makes it in the same way."""
-    name = re.sub(r"[^A-Z0-9]", "_", flag.upper())
-    return f"{env_prefix}_{name}" if env_prefix else name
 
 
 def means_something_else(name: str) -> bool:

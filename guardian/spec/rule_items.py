@@ -6,7 +6,18 @@ import math
 from fractions import Fraction
 from typing import Any, Final
 
-from guardian.core.rollout import DEFAULT_MIN_SAMPLES, SILENCE, Against, Gate, Op, Origin, Rule, Trigger, Unit
+from guardian.core.rollout import (
+    DEFAULT_CLEAR_MS,
+    DEFAULT_MIN_SAMPLES,
+    SILENCE,
+    Against,
+    Gate,
+    Op,
+    Origin,
+    Rule,
+    Trigger,
+    Unit,
+)
 from guardian.core.words import Action, Severity
 from guardian.spec.amounts import shown
 from guardian.spec.report import UNREADABLE, Report
@@ -111,7 +122,9 @@ def _trigger(path: str, value: Any, names: Names, prefix: str, report: Report) -
     if rule is None:
         return None
     samples = _min_samples(section, rule)
-    return Trigger(name or names.derive(f"{prefix}{derived_name(rule)}"), rule, do, tell, severity, samples, to)
+    clear_ms = section.duration("clear", rule.hold_ms or DEFAULT_CLEAR_MS)
+    name = name or names.derive(f"{prefix}{derived_name(rule)}")
+    return Trigger(name, rule, do, tell, severity, samples, to, clear_ms)
 
 
 def derived_name(rule: Rule) -> str:

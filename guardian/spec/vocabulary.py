@@ -139,6 +139,9 @@ TRIGGER: Final = {
         "info, warning or critical", "How loud the alert is.", "critical for a rollback, else warning", "critical"
     ),
     "min_samples": Word("a number", "Requests needed before a rate or a latency is judged.", "100", "100"),
+    "clear": Word(
+        "a duration", "For how long the rule must pass before the alert ends.", "the rule's hold, or 5m", "10m"
+    ),
     "to": Word("previous or zero", "Overrides the policy's target; only with `do: rollback`.", "the policy's", "zero"),
 }
 

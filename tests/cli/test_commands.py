@@ -25,7 +25,7 @@ def test_a_rollout_goes_through_its_life_by_commands(server: Server, tmp_path: P
         (["kill", "life"], "progressing", 500),
         (["unkill", "life"], "progressing", 500),
         (["rollback", "life"], "rolled_back", 0),
-        (["archive", "life"], "archived", 0),
+        (["archive", "life", "--yes"], "archived", 0),
     ):
         answer = server.json(*words)
         assert answer["ok"] is True, (words, answer)
@@ -130,6 +130,56 @@ def test_a_dry_run_shows_what_would_change_and_sends_nothing(server: Server, tmp
     assert "steps[half].weight: 50% -> 40%" in changed
 
 
+@pytest.mark.parametrize(
+    ("flag", "old", "new"),
+    [
+        ("renamed-candidate", '"on"', '"better"'),
+        ("raised-step", "5%", "7%"),
+        ("renamed-step", "name: canary", "name: pilot"),
+    ],
+)
+def test_P3_a_dry_run_gives_the_answer_of_the_apply(
+    server: Server, tmp_path: Path, flag: str, old: str, new: str
+) -> None:
+    file = apply(server, tmp_path, flag)
+    assert server.guardian("start", flag).exit_code == 0
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    dry = server.json("apply", str(file), "--dry-run")
+    real = server.json("apply", str(file))
+    assert (dry["ok"], real["ok"]) == (False, False)
+    assert dry["refused"] == real["decisions"][0]["text"]
+
+
+def test_U7_the_last_records_are_shown_in_the_order_of_time_and_the_command_ends(
+    server: Server, tmp_path: Path
+) -> None:
+    for flag in ("timed-a", "timed-b", "timed-c"):
+        apply(server, tmp_path, flag)
+    for _ in range(2):
+        for flag in ("timed-a", "timed-b", "timed-c"):
+            assert server.guardian("kill", flag).exit_code == 0
+            assert server.guardian("unkill", flag).exit_code == 0
+    shown = server.guardian("tail", "decisions", "-n", "8", "--json").stdout.splitlines()
+    times = [json.loads(line)["at_ms"] for line in shown]
+    assert len(times) == 8
+    assert times == sorted(times)
+    since = server.guardian("tail", "decisions", "--since", "yesterday", "--json", "--reason", "KILLED").stdout
+    assert sum('"timed-a"' in line for line in since.splitlines()) == 2
+    assert server.guardian("tail", "decisions", "--since", "2020-01-01", "-n", "1").exit_code == 0
+    assert server.guardian("tail", "decisions", "--since", "soon").exit_code == 2
+
+
+def test_U6_archive_says_what_it_costs_and_wants_a_yes(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "kept")
+    asked = server.guardian("archive", "kept")
+    assert asked.exit_code == 2
+    assert "kept serves 0% on now, and goes on serving it" in asked.stderr
+    assert "guardian archive kept --yes" in asked.stderr
+    assert server.guardian("archive", "kept", "--yes").exit_code == 0
+
+
 def test_kill_all_reaches_every_flag_and_unkill_all_frees_them(server: Server, tmp_path: Path) -> None:
     for flag in ("many-a", "many-b", "many-c"):
         apply(server, tmp_path, flag)
@@ -188,7 +238,7 @@ def test_status_of_several_flags_and_list_are_tables(server: Server, tmp_path: P
 
 def test_an_archived_rollout_is_listed_only_when_asked_for(server: Server, tmp_path: Path) -> None:
     apply(server, tmp_path, "old-one")
-    assert server.guardian("archive", "old-one").exit_code == 0
+    assert server.guardian("archive", "old-one", "--yes").exit_code == 0
     assert "old-one" not in server.guardian("list").stdout
     assert "old-one" in server.guardian("list", "--archived").stdout
 
@@ -250,7 +300,7 @@ def test_send_tells_telemetry_from_migrations_and_reads_stdin(server: Server) ->
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["telemetry"], found["migrations"], found["bad"]) == (1, 1, 0)
-    assert found["hints"] == ["1 event: older than two minutes, too late for the windows of triggers"]
+    assert "1 event: older than two minutes, too late for the windows of triggers" in found["hints"]
     forced = server.guardian("send", "-", "--to", "migrations", "--json", stdin=lines[0])
     assert forced.exit_code == 1
     assert json.loads(forced.stdout)["problems"][0]["message"].endswith(
@@ -258,18 +308,32 @@ def test_send_tells_telemetry_from_migrations_and_reads_stdin(server: Server) ->
     )
 
 
-def test_send_names_the_lines_that_are_no_events_and_sends_the_rest(server: Server, tmp_path: Path) -> None:
+def test_U8_send_names_every_bad_line_and_sends_nothing_unless_they_may_be_skipped(
+    server: Server, tmp_path: Path
+) -> None:
     file = tmp_path / "mixed.jsonl"
     good = '{"ts": 1, "flag": "x", "variant": "on", "outcome": "ok"}'
     bad = ["not json", "[1]", '{"pad": "' + "x" * 70_000 + '"}', '{"ts": 1, "flag": "x", "variant": "on"}']
     file.write_text("\n".join([good, *bad]) + "\n")
-    result = server.guardian("send", str(file))
-    assert result.exit_code == 1
-    assert "1 telemetry" in result.stdout
+    for words in ((), ("--skip-bad",)):
+        result = server.guardian("send", str(file), *words)
+        assert result.exit_code == 1
+        assert f"sent {len(words)} telemetry" in result.stdout
     for line in (2, 3, 4, 5):
         assert f"{file}:{line}:" in result.stderr
     assert f"{file}:5: outcome is missing: say how the request ended: ok, error, timeout, crash, hang" in result.stderr
     assert "fix:" in result.stderr
+
+
+def test_U8_send_gives_the_hints_that_http_gives(server: Server, tmp_path: Path) -> None:
+    apply(server, tmp_path, "hinted")
+    assert server.guardian("start", "hinted").exit_code == 0
+    event = {"ts": time.time(), "flag": "hinted", "variant": "on", "outcome": "ok"}
+    lines = [json.dumps(event), json.dumps({**event, "flag": "nobodys"})]
+    found = json.loads(server.guardian("send", "-", "--json", stdin="\n".join(lines)).stdout)
+    assert found["telemetry"] == 2
+    assert any("so soon after a change of hinted: not counted before it has settled" in one for one in found["hints"])
+    assert any("no rollout of 'nobodys'" in one for one in found["hints"])
 
 
 def test_send_of_a_file_that_is_not_there_is_a_usage_error(server: Server) -> None:

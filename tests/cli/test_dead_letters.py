@@ -101,7 +101,7 @@ def test_words_that_would_do_nothing_are_refused(server: Server, words: tuple[st
 def test_what_dies_while_one_looks_is_told(server: Server, through: str) -> None:
     service = f"news-{through}"
     way = ["--server", server.url] if through == "serve" else ["--bootstrap", server.environment["GUARDIAN_BOOTSTRAP"]]
-    process = server.start("tail", "dead-letters", "--service", service, "--from-beginning", "-n", "2", *way)
+    process = server.start("tail", "dead-letters", "--service", service, "--from-beginning", "--limit", "2", *way)
     assert process.stdout is not None
     spoil(server, event(service, outcome="first"))
     assert f"from {service}" in process.stdout.readline()

@@ -169,7 +169,9 @@ def test_a_kill_is_explained_by_who_did_it_and_what_everybody_has_now(server: Se
     apply(server, tmp_path, "night")
     assert server.guardian("start", "night").exit_code == 0
     assert server.guardian("kill", "night", "--reason", "prices look odd").exit_code == 0
-    said = server.guardian("tail", "decisions", "--flag", "night", "--reason", "KILLED", "--from-beginning", "-n", "2")
+    said = server.guardian(
+        "tail", "decisions", "--flag", "night", "--reason", "KILLED", "--from-beginning", "--limit", "2"
+    )
     assert "free it with unkill" in said.stdout, "guardian's own word of it comes after the person's"
     page = server.guardian("explain", "night").stdout
     assert "control for everybody, 5% once it is freed" in page

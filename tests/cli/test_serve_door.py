@@ -34,7 +34,7 @@ def test_a_rollout_goes_through_its_life_by_commands_through_serve(server: Serve
         (["rollback", "served", "--to", "canary"], "rolled_back", 500),
         (["metric", "set", "served", "csat", "4.2"], "rolled_back", 500),
         (["bug", "served"], "rolled_back", 500),
-        (["archive", "served"], "archived", 0),
+        (["archive", "served", "--yes"], "archived", 0),
     ):
         answer = json.loads(server.served(*words, "--json").stdout)
         assert answer["ok"] is True, (words, answer)
@@ -121,7 +121,9 @@ def test_events_are_sent_through_serve_and_the_bad_ones_named_by_their_line(serv
     file = tmp_path / "mixed.jsonl"
     good = '{"ts": 1, "flag": "x", "variant": "on", "outcome": "ok"}'
     file.write_text(f'{good}\n\nnot json\n{{"flag": 3}}\n{{"component": "c", "event_type": "success"}}\n')
-    result = server.served("send", str(file))
+    refused = server.served("send", str(file))
+    assert (refused.exit_code, "sent 0 telemetry and 0 migration" in refused.stdout) == (1, True)
+    result = server.served("send", str(file), "--skip-bad")
     assert result.exit_code == 1
     assert "1 telemetry and 1 migration" in result.stdout
     places = re.findall(rf"{file}:(\d+):", result.stderr)

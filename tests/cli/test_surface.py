@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import typer
@@ -11,13 +12,13 @@ from typer.testing import CliRunner
 
 from guardian import __version__
 from guardian.cli.main import app
-from guardian.cli.options import duration_s, flag_name
+from guardian.cli.options import duration_s, flag_name, moment_s
 
 EXPECTED = {
     "demo", "dev", "run", "init", "apply", "check", "list", "status", "start", "promote", "pause", "resume",
     "rollback", "kill", "unkill", "resolve", "archive", "tail", "send", "topics", "version",
     "doctor", "explain", "bug", "metric", "checkpoint", "token", "inputs", "unfreeze", "dismiss",
-    "emergency", "signing",
+    "emergency", "signing", "samples",
 }  # fmt: skip
 GROUPS = {"topics", "metric", "checkpoint", "token", "inputs", "emergency", "signing"}
 TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
@@ -140,3 +141,22 @@ def test_a_wrong_setting_is_a_usage_error() -> None:
 
 def test_promote_takes_force_and_no_other_command_does() -> None:
     assert [command for command in CHANGES_A_ROLLOUT if "--force" in option_names(command)] == ["promote"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2026-11-20", 1_795_132_800.0),
+        ("2026-11-20T13:00", 1_795_179_600.0),
+        ("2026-11-20T13:00:00Z", 1_795_179_600.0),
+        ("2026-11-20T13:00+02:00", 1_795_172_400.0),
+    ],
+)
+def test_U7_a_moment_is_a_date_or_a_time_in_utc(text: str, found: float) -> None:
+    assert moment_s(text) == found
+
+
+def test_U7_a_moment_is_so_long_ago_or_a_day() -> None:
+    assert 7_199 < time.time() - moment_s("2h") < 7_260
+    assert moment_s("today") - moment_s("yesterday") == 86_400
+    assert moment_s("today") % 86_400 == 0

@@ -13,6 +13,7 @@ from guardian.core.engine import Engine
 from guardian.core.inputs import Batch, Command, Record
 from guardian.core.outputs import Decision
 from guardian.core.rollout import RolloutSpec, Variants
+from guardian.core.spec_change import refuse_change
 from guardian.core.words import Action, Outcome, Phase
 from tests.core import scenes
 from tests.core.scenes import FLAG, LADDER, WAIT, Scene, above, below, document_of, gate, parse, spec, step, trigger
@@ -445,8 +446,63 @@ def test_an_apply_writes_the_flag_anew_exactly_when_its_document_says_something_
     assert scene.changes()[-1] == scene.flag()
 
 
-def test_an_archived_rollout_takes_no_spec() -> None:
-    assert applied(lambda declared: declared, archived).decision().reason.value == "REFUSED_CHANGE"
+def test_U6_a_new_rollout_of_an_archived_flag_goes_on_with_its_versions_and_attempts() -> None:
+    scene = archived()
+    before = scene.flag()
+    answer = scene.apply(replace(DECLARED, revision="r2", salt="pepper"))
+    assert (answer.accepted, answer.text) == (True, "applied revision r2, a new rollout by ann: because")
+    assert scene.where == "draft - 0"
+    assert scene.flag().version > before.version
+    assert scene.command("start").accepted
+    assert (scene.where, scene.flag().attempt) == ("progressing canary 500", before.attempt + 1)
+    ids = [decision.id for decision in scene.all(Decision)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_U6_the_same_spec_begins_a_new_rollout_too() -> None:
+    scene = archived()
+    assert scene.apply(DECLARED).accepted
+    assert scene.where == "draft - 0"
+
+
+def test_U6_a_new_rollout_takes_nothing_from_people_whom_the_archived_one_serves() -> None:
+    scene = completed()
+    scene.command("archive")
+    refused = scene.apply(replace(DECLARED, revision="r2"))
+    assert (refused.accepted, refused.reason.value) == (False, "REFUSED_CHANGE")
+    assert "serves 100% on; a new one begins with off = False for everybody" in refused.text
+    next_one = Variants("old", "new", {"old": True, "new": False})
+    assert scene.apply(replace(DECLARED, revision="r3", variants=next_one)).accepted
+    assert (scene.where, scene.flag().control, scene.flag().values["old"]) == ("draft - 0", "old", True)
+
+
+def test_U6_after_a_kill_it_begins_with_control() -> None:
+    scene = completed()
+    scene.command("archive")
+    scene.command("kill")
+    assert scene.apply(replace(DECLARED, revision="r2")).accepted
+    assert (scene.where, scene.flag().killed) == ("draft - 0", False)
+
+
+@pytest.mark.parametrize("given", EVERYWHERE)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda declared: replace(declared, variants=Variants("off", "new")),
+        lambda declared: replace(declared, steps=(step("canary", 700), *LADDER[1:])),
+        lambda declared: replace(declared, steps=(step("pilot", 500), *LADDER[1:])),
+        lambda declared: replace(declared, owner="others"),
+    ],
+)
+def test_P3_what_a_status_says_beforehand_is_what_the_apply_answers(
+    change: Callable[[RolloutSpec], RolloutSpec], given: Callable[[], Scene]
+) -> None:
+    scene = given()
+    spec_ = replace(change(DECLARED), revision="r2")
+    status = scene.status()
+    beforehand = refuse_change(parse(dict(status.spec)), status.state, spec_)
+    answer = scene.apply(spec_)
+    assert (answer.accepted, "" if answer.accepted else answer.text) == (not beforehand, beforehand)
 
 
 def test_the_current_steps_weight_may_fall_and_its_bake_begins_anew() -> None:

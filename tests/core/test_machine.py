@@ -40,8 +40,8 @@ def test_every_phase_that_serves_the_candidate_can_be_rolled_back() -> None:
     assert {phase for phase, signal in TABLE if signal is Signal.ROLL_BACK} == serving
 
 
-def test_archived_is_the_end() -> None:
-    assert legal_signals(Phase.ARCHIVED) == []
+def test_archived_is_the_end_of_a_rollout_and_only_another_one_follows() -> None:
+    assert legal_signals(Phase.ARCHIVED) == [Signal.DECLARE]
 
 
 def test_every_phase_can_be_reached() -> None:

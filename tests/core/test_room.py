@@ -30,6 +30,7 @@ from guardian.core.instant import Instant
 from guardian.core.outputs import Evidence, Verdict
 from guardian.core.reported import MAX_OUTSIDE, Outside
 from guardian.core.retention import MAX_FIGURES, MAX_RULES, MAX_TEXT_BYTES, text_bytes
+from guardian.core.samples import add_samples
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, PartitionState, pack
 from guardian.core.state import RolloutState, Watch
 from guardian.core.windows import OUTCOMES, Series, Tally
@@ -92,6 +93,9 @@ class Worst:
         for index, key in enumerate(keys):
             version = 10**15 + self.chance.randint(0, 10**9)
             state.fleet.take(key, version, NOW_S * 1_000 + index, heard, (0, 0))
+        for variant in ("on", "off"):
+            add_samples(state.samples.setdefault(variant, {}), {self.text(128): 10**9 for _ in range(100)})
+        add_samples(state.rollback_samples, {self.text(128): 10**9 for _ in range(100)})
         for index in range(UNTRACKED_BITS):
             state.fleet.miss(str(index), NOW_S * 1_000)
         assert len(state.fleet.served) == MAX_SERVED

@@ -10,6 +10,7 @@ from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
 from guardian.core.split import split_of
+from guardian.core.words import Phase
 from guardian.sdk.document import FlagDocument, override_name, parse_document
 from guardian.sdk.evaluate import Answer, evaluate
 from guardian.wire.flagd import flag_document
@@ -52,6 +53,16 @@ def test_the_application_s_own_split_is_never_taken(weight_bp: int) -> None:
 
 def test_without_targeting_everyone_gets_control() -> None:
     assert ask(document(weight_bp=0))[:3] == ("off", "STATIC", "default")
+
+
+@pytest.mark.parametrize("weight_bp", [0, 500])
+def test_P7_nobody_opts_in_to_what_was_rolled_back(weight_bp: int) -> None:
+    back = document(phase=Phase.ROLLED_BACK, weight_bp=weight_bp)
+    assert ask(back, key=OUT_OF_FIVE_PER_CENT, guardian_opt="in").variant == "off"
+    assert ask(back, guardian_opt="in").variant == ("on" if weight_bp else "off"), "as the split says"
+    assert ask(back, guardian_opt="out")[:3] == ("off", "TARGETING_MATCH", "opt")
+    assert ask(back, key=OUT_OF_FIVE_PER_CENT, override="on")[:3] == ("on", "STATIC", "override")
+    assert ask(document(), key=OUT_OF_FIVE_PER_CENT, guardian_opt="in").variant == "on"
 
 
 @pytest.mark.parametrize("attributes", [{}, {"guardian_opt": "in"}])

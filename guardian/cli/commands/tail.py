@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import typer
 
 from guardian.cli.completion import flag_names
 from guardian.cli.door import Said, Sayings, Topic
-from guardian.cli.options import DoorOptions, Json, flag_name, past_s
+from guardian.cli.options import DoorOptions, Json, flag_name, moment_s
 from guardian.cli.reading import finish
 from guardian.cli.sayings import Filter, Line, line_markup, read
 from guardian.cli.screen import answers, notes, print_json
@@ -63,20 +62,30 @@ class Wanted:
     ] = False
     since: Annotated[
         float | None,
-        typer.Option("--since", metavar="TIME", help="What was said since then, too: 10m, 2h, 3d ago.", parser=past_s),
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="What was said since then: 10m, 2h, 3d ago; today, yesterday, 2026-11-20, 2026-11-20T13:00 (UTC).",
+            parser=moment_s,
+        ),
     ] = None
     last: Annotated[
-        int | None, typer.Option("--last", metavar="N", min=0, max=_MAX_LAST, help="The last N that are there, too.")
+        int | None, typer.Option("--last", "-n", metavar="N", min=0, max=_MAX_LAST, help="The last N that are there.")
     ] = None
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="What is there already, too.")] = False
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Whether to wait for what is new.")] = True
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="End after N records; 0 for never.")
-    ] = 0
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow/--no-follow", help="Whether to wait for what is new; not after --last or --since."),
+    ] = None
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="End after N records; 0 for never.")] = 0
+
+    def follows(self) -> bool:
+        """Return whether what is new is waited for."""
+        return self.since is None and self.last is None if self.follow is None else self.follow
 
     def past(self) -> bool:
         """Return whether anything of what is there already is wanted."""
-        return self.from_beginning or not self.follow or self.since is not None or self.last is not None
+        return self.from_beginning or not self.follows() or self.since is not None or self.last is not None
 
     def filter(self, topic: Topic) -> Filter:
         """Return what is let through.
@@ -93,18 +102,19 @@ class Wanted:
         if (self.service or self.values) and topic is not Topic.DEAD_LETTERS:
             fix = "guardian tail dead-letters has --service and --values"
             raise SettingsError(f"{topic} have no {'service' if self.service else 'values'}", fix)
-        since_ms = int((time.time() - self.since) * 1_000) if self.since is not None else 0
+        since_ms = int(self.since * 1_000) if self.since is not None else 0
         return Filter(self.flag or "", self.severity, self.reason or "", since_ms, self.service or "")
 
 
 def tail(what: What, where: DoorOptions, wanted: Wanted, as_json: Json = False) -> None:
-    """Follow alerts, decisions, flags, rollbacks or dead letters until Ctrl-C; --json prints JSON Lines."""
+    """Follow alerts, decisions, flags, rollbacks or dead letters, or show the last ones; --json prints JSON Lines."""
     chosen = wanted.filter(what)
     shown = _Shown(what, chosen, wanted, as_json=as_json)
     if wanted.values and where.serve_url():
         raise SettingsError("serve gives no values of dead letters", "leave out --values, or leave out --server")
     said = where.door().follow(what, past=wanted.past(), flag=chosen.flag, since_ms=chosen.since_ms)
-    finish(_closed(said, _follow(said, shown, wanted.last, wanted.follow)))
+    past_count = (_MAX_LAST if wanted.last is None else wanted.last) if wanted.past() else None
+    finish(_closed(said, _follow(said, shown, past_count, wanted.follows())))
 
 
 class _Shown:
@@ -152,10 +162,17 @@ async def _closed(said: Sayings, work: Coroutine[Any, Any, None]) -> None:
         await work
 
 
-async def _follow(said: AsyncIterator[Said | None], shown: _Shown, last: int | None, follow: bool) -> None:
-    """Read until enough was printed; Ctrl-C ends it from outside."""
-    # The partitions come as they come; the last few are put in the order of time. The number tells equal times apart.
-    kept: list[tuple[int, int, Line]] | None = None if last is None else []
+async def _follow(said: AsyncIterator[Said | None], shown: _Shown, past_count: int | None, follow: bool) -> None:
+    """Read until enough was printed; Ctrl-C ends it from outside.
+
+    Args:
+        said: the records.
+        shown: prints them.
+        past_count: how many of what is there already are wanted, the newest; None for none.
+        follow: whether what is new is waited for.
+    """
+    # The partitions come as they come: what is there is put in the order of time. The number tells equal times apart.
+    kept: list[tuple[int, int, Line]] | None = None if past_count is None else []
     count = 0
     async for one in said:
         if one is not None:
@@ -165,12 +182,12 @@ async def _follow(said: AsyncIterator[Said | None], shown: _Shown, last: int | N
             if kept is not None:
                 count += 1
                 heappush(kept, (line.at_ms, count, line))
-                if len(kept) > (last or 0):
+                if len(kept) > (past_count or 0):
                     heappop(kept)
             elif not shown.show(line):
                 return
             continue
-        for _, _, line in sorted(kept or ()):
+        for _, _, line in sorted(kept or (), key=lambda item: item[:2]):
             if not shown.show(line):
                 return
         kept = None

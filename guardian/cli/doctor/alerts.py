@@ -20,6 +20,7 @@ FRESH_MS: Final = 86_400_000
 _STANDS: Final = {
     "stopped": "grant what it names; ingest notices by itself",
     "recreated": "find out who did it; then stop ingest, guardian checkpoint reset {source} --yes, and start it",
+    "blind": "start ingest, or see groups and lag: the alert names what does not report",
     "straddle": "only ingest may commit its offsets: find out who; then the command that this names lets it go on",
 }
 """What holds promotions up until a person has acted, and what to do."""
