@@ -56,9 +56,8 @@ class Told:
         assert flush_migration_events(10)
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         found = [orjson.loads(line) for line in lines]
-        for line, event in zip(lines, found, strict=True):
-            if "cancelled" not in event:  # how ingest takes those is for the tests of wire to say
-                decode_migration(line)
+        for line in lines:
+            decode_migration(line)
         return [event for event in found if kind in ("", event["event_type"])]
 
     def kinds(self) -> list[str]:
