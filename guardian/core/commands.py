@@ -19,11 +19,11 @@ from guardian.core.actions import (
     switch,
 )
 from guardian.core.alerts import end_alert
-from guardian.core.anew import change_watch, keep_apart
+from guardian.core.anew import acknowledge, change_watch, fired_triggers, keep_apart
 from guardian.core.freezing import too_small_for
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
-from guardian.core.progress import BLIND, find_obstacle, go_on
+from guardian.core.progress import BLIND, find_whole_obstacle, go_on
 from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Outside
 from guardian.core.retention import retain
 from guardian.core.rollout import RolloutSpec
@@ -125,7 +125,7 @@ def _promote(state: RolloutState, now: Instant, command: Command) -> None:
         return
     if state.killed:
         raise IllegalTransition("killed", "promote", f"free the kill switch first: guardian unkill {state.flag}")
-    obstacle = find_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
+    obstacle = find_whole_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
     missing = "; ".join(obstacle.missing) if obstacle else ""
     if obstacle and obstacle.reason in BLIND and not command.force:
         text = f"missing: {missing}; guardian promote {state.flag} --force goes on without it"
@@ -148,7 +148,11 @@ def _resume(state: RolloutState, now: Instant, command: Command) -> None:
         return
     if _is_overtaken(state, now, command):
         return
-    resume(state, now, _done(command, "resumed"))
+    done, seen = _done(command, "resumed"), [trigger.name for trigger in fired_triggers(state)]
+    resume(state, now, replace(done, text=f"{done.text}; acknowledged: {', '.join(seen)}") if seen else done)
+    acknowledge(state, now, done.text)
+    retain(state)
+    keep_apart(state, now)
 
 
 def _rollback(state: RolloutState, now: Instant, command: Command) -> None:

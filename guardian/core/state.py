@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
+from guardian.core.exposure import Exposure
 from guardian.core.finding import EVER, Since
 from guardian.core.fleet import Fleet
 from guardian.core.gauges import Gauges
@@ -93,6 +94,7 @@ class RolloutState(Struct):
         turn: grows with each change of phase, step, weight, kill switch or spec, and when a trigger fires.
         applied_turn: the turn of the last apply.
         moved_by, moved_id: who or what made the last of them, and the command's id; empty for none.
+        exposure: who was served what since the step's evidence began.
     """
 
     spec: RolloutSpec
@@ -144,6 +146,7 @@ class RolloutState(Struct):
     applied_turn: int = 0
     moved_by: str = ""
     moved_id: str = ""
+    exposure: Exposure = field(default_factory=Exposure)
 
     @property
     def flag(self) -> str:
@@ -216,6 +219,7 @@ class RolloutState(Struct):
         self.step_tallies.clear()
         if self.arms is not None:
             self.arms.clear()
+        self.exposure.clear()
         self.reported.bugs, self.reported.last_bug = 0, ""
         for watch in self.watches.values():
             watch.hold = Hold()

@@ -71,7 +71,7 @@ def _text(rule: Rule, found: Finding, reason: Reason, evidence: Evidence) -> str
         return f"{who}{value}: no data to compare with {against}"
     true_now = crosses(rule.op, found.value, bound)
     sign = rule.op.value if true_now else _NOT_OP[rule.op]
-    in_step = " since the trigger was changed" if found.start_ms else " in this step"
+    in_step = " since its evidence began again" if found.start_ms else " in this step"
     period = in_step if rule.per_step else f" over {duration_text(max(1, found.end_ms - found.start_ms))}"
     if rule.metric.origin is Origin.HEARTBEATS:
         period = ""

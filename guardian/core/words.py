@@ -97,6 +97,12 @@ class Reason(StrEnum):
     REPORTED = "REPORTED"  # a person told of a bug, or set a figure
     # of a flag change
     EFFECTIVE = "EFFECTIVE"  # every instance that is heard of follows it
+    # of evidence that does not carry a promotion
+    NO_EXPOSURE = "NO_EXPOSURE"  # too few requests of the candidate in this step
+    GUARD_BLIND = "GUARD_BLIND"  # a protective trigger cannot judge
+    ONE_ARM_SILENT = "ONE_ARM_SILENT"  # control goes on, and the candidate has stopped
+    SHARE_MISMATCH = "SHARE_MISMATCH"  # the arms' requests are not shared out as the weight says
+    UNKNOWN_VARIANT = "UNKNOWN_VARIANT"  # requests name a variant that the spec does not declare
 
 
 class Action(StrEnum):
