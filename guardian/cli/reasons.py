@@ -44,6 +44,11 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.NO_CONTROL: "everybody has the candidate: there is no control to compare with",
     Reason.BASELINE_TOO_SMALL: "too little of the past was kept before the first step to compare with",
     Reason.REPORTED: "a person reported a bug, or set a figure",
+    Reason.NO_EXPOSURE: "the candidate was not seen often enough in this step, so nobody knows how it does",
+    Reason.GUARD_BLIND: "a trigger that rolls back or pauses cannot judge, so nothing would take a bad candidate back",
+    Reason.ONE_ARM_SILENT: "control goes on, but no requests of the candidate come any more",
+    Reason.SHARE_MISMATCH: "the requests are not shared out between the variants as the weight says",
+    Reason.UNKNOWN_VARIANT: "requests name a variant that the spec does not declare, and no rule looks at them",
     Reason.EFFECTIVE: "every instance that is heard of follows the flag's newest document",
 }
 

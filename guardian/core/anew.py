@@ -64,6 +64,7 @@ def acknowledge(state: RolloutState, now: Instant, by: str) -> None:
         end_alert(watch, now, f"acknowledged: {by}")
         watch.hold, watch.verdict, watch.since = Hold(), None, _nothing_yet(state, trigger.rule, now)
 
+
 def _nothing_yet(state: RolloutState, rule: Rule, now: Instant) -> Since:
     variants, arms, n = state.spec.variants, state.arms, parts(rule.metric, state.candidate_tally())[0]
     if rule.metric.origin is Origin.PEOPLE:

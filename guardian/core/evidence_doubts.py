@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from guardian.core.outputs import Evidence
 from guardian.core.state import RolloutState
-from guardian.core.text import count_text, counted, duration_text, weight_text
+from guardian.core.text import count_text, counted, duration_text, number_text, weight_text
 from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
 
 SILENT_ARM: Final = 10
@@ -88,7 +88,7 @@ def pace_text(n: int, needed: int, elapsed_ms: int) -> str:
 def per_minute_text(n: int, elapsed_ms: int) -> str:
     """Return a rate as people speak of it: `12/min`."""
     per_minute = n * 60_000 / max(1, elapsed_ms)
-    return f"{count_text(round(per_minute) if per_minute >= 1 else round(per_minute, 2))}/min"
+    return f"{number_text(round(per_minute) if per_minute >= 1 else round(per_minute, 2))}/min"
 
 
 def _expected_text(state: RolloutState) -> str:

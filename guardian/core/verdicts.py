@@ -78,7 +78,7 @@ def _text(rule: Rule, found: Finding, reason: Reason, evidence: Evidence) -> str
     held = ""
     if reason is Reason.HOLDING:
         held = f" for {duration_text(evidence.held_ms)} of {duration_text(rule.hold_ms)}"
-    elif rule.hold_ms and true_now:
+    elif rule.hold_ms and true_now and (evidence.held_ms or reason is Reason.OVER_LIMIT):
         held = f" for {duration_text(evidence.held_ms)}"
     return f"{who}{value} {sign} {against}{held or period} ({found.basis or _samples(rule, found, evidence)})"
 

@@ -178,9 +178,7 @@ def _cause(fired: list[Fired]) -> Cause:
     """Return why something is done: the first is what decided, and all are named."""
     first, texts = fired[0], [each.text for each in fired]
     text = "; ".join(texts)
-    return Cause(
-        Outcome.FAIL, Reason.TRIGGER_FIRED, text, trigger=first.trigger.name, evidence=first.verdict.evidence
-    )
+    return Cause(Outcome.FAIL, Reason.TRIGGER_FIRED, text, trigger=first.trigger.name, evidence=first.verdict.evidence)
 
 
 def _target(state: RolloutState, trigger: Trigger) -> int:

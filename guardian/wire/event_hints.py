@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Set
 from difflib import get_close_matches
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -42,6 +42,7 @@ class _Seen(msgspec.Struct):
     variant: str | None = None
     flag_version: int | None = None
     component: str | None = None
+    assignment: Any = None
 
 
 _names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -60,6 +61,13 @@ class Known(Protocol):
         Args:
             flag: its name.
             at_s: Unix seconds.
+        """
+
+    def needs_assignment(self, flag: str) -> bool:
+        """Return whether a flag's rollout compares with control, and takes no event that does not say its assignment.
+
+        Args:
+            flag: its name.
         """
 
     def has_component(self, component: str) -> bool:
@@ -119,6 +127,12 @@ class Hints:
             self._flag(known, flag, None if is_service else variant)
             if not is_service and not seen.flag_version and seen.ts is not None and known.is_settling(flag, seen.ts):
                 self._hint(f"without flag_version, so soon after a change of {flag}: not counted before it has settled")
+            is_request = not is_migration and seen.kind in (None, "request")
+            if is_request and not seen.assignment and known.needs_assignment(flag):
+                self._hint(
+                    f"without assignment: {_short(flag)} compares with control, and no comparison counts it; "
+                    "send assignment, or declare assume_split: true in the spec"
+                )
 
     def _flag(self, known: Known, flag: str, variant: str | int | None) -> None:
         variants = known.variants(flag)
