@@ -10,7 +10,6 @@ from typing import Final
 from guardian.core.rollout import DEFAULT_SETTLE_MS
 from guardian.serve.board import Board
 
-
 _CONTROL: Final = re.compile(r"\bcontrol\b", re.IGNORECASE)
 
 
