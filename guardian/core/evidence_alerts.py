@@ -7,6 +7,7 @@ from typing import Final
 from guardian.core.alerts import end_named_alert, named_alert
 from guardian.core.evidence_doubts import (
     UNKNOWN_QUIET_MS,
+    Doubt,
     find_odd_share,
     find_unknown_variants,
     is_followed,
@@ -45,19 +46,23 @@ def watch_arms(state: RolloutState, now: Instant) -> None:
         _end(state, now, SHARE, "requests are shared out as the weight says")
 
 
-def watch_waiting(state: RolloutState, now: Instant, reason: Reason | None, text: str) -> None:
+def watch_waiting(state: RolloutState, now: Instant, doubt: Doubt | None) -> None:
     """Raise or end the alert on a rollout that has waited for evidence for a whole bake after its bake.
 
     Args:
-        reason: what it waits for first; None when it does not wait.
-        text: what is missing.
+        doubt: what it waits for first; None when it does not wait for evidence.
     """
-    wanted = WAITING.get(reason, "") if reason else ""
+    wanted = WAITING.get(doubt.reason, "") if doubt else ""
     for name in [name for name in WAITING.values() if name in state.exposure.alerts and name != wanted]:
         _end(state, now, name, "the rollout does not wait for it any more")
+    if doubt is not None and wanted and is_overdue(state, now):
+        _raise(state, now, wanted, doubt.text)
+
+
+def is_overdue(state: RolloutState, now: Instant) -> bool:
+    """Return whether the bake has been over for as long as it lasts, and for a minute at least."""
     bake_ms = state.step.bake_ms if state.step else 0
-    if wanted and now.fresh_ms - state.bake_from_ms >= bake_ms + max(bake_ms, MIN_PATIENCE_MS):
-        _raise(state, now, wanted, text)
+    return now.fresh_ms - state.bake_from_ms >= bake_ms + max(bake_ms, MIN_PATIENCE_MS)
 
 
 def end_alerts(state: RolloutState, now: Instant, text: str) -> None:

@@ -131,7 +131,7 @@ def find_odd_share(state: RolloutState, watermark_ms: int) -> Doubt | None:
     """
     variants = state.spec.variants
     weight_bp = 0 if state.killed else state.weight_bp
-    if not state.attempt or not (state.totals.get(variants.control) or not weight_bp):
+    if not state.attempt or (weight_bp and not state.exposure.tells_control):
         return None
     recent = state.exposure.recent_pair(watermark_ms // 1_000)
     pairs = [recent] if weight_bp in (0, WEIGHT_FULL_BP) else [state.exposure.settled.pair(), recent]

@@ -70,6 +70,7 @@ class Exposure(Struct):
         unknown: requests by a variant that the spec does not declare.
         unknown_ms: log time of the last of them; no flag change empties it.
         alerts: the active alerts on doubts about the evidence, by name; no flag change empties them.
+        tells_control: whether the application has ever told of control; no flag change forgets it.
     """
 
     known: int = 0
@@ -85,6 +86,7 @@ class Exposure(Struct):
     unknown: dict[str, int] = field(default_factory=dict)
     unknown_ms: int = 0
     alerts: dict[str, Alert] = field(default_factory=dict)
+    tells_control: bool = False
 
     def take_requests(self, assignment: str, second: int, n: int, *, is_candidate: bool, settled_s: int) -> None:
         """Count requests of one arm in one second.
@@ -104,7 +106,9 @@ class Exposure(Struct):
         if is_candidate:
             if second > self.newest_s:
                 self.newest_s, self.since_newest = second, ShareCounts()
-        elif second > self.newest_s:
+            return
+        self.tells_control = True
+        if second > self.newest_s:
             self.since_newest.add(assignment, n, is_candidate=False)
 
     def _turn(self, slot: int) -> None:

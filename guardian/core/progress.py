@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from guardian.core.actions import TO_ZERO, enter_step, finish, pause, roll_back, rollback_target
 from guardian.core.bake import baked_ms
-from guardian.core.evidence_alerts import watch_arms, watch_waiting
+from guardian.core.evidence_alerts import is_overdue, watch_arms, watch_waiting
 from guardian.core.evidence_doubts import (
     Doubt,
     find_no_exposure,
@@ -32,7 +32,7 @@ from guardian.core.rollout import Gate, Origin, Step
 from guardian.core.state import RolloutState
 from guardian.core.text import duration_text, weight_text
 from guardian.core.watching import holding
-from guardian.core.words import Action, Outcome, Phase, Reason, Signal
+from guardian.core.words import WEIGHT_FULL_BP, Action, Outcome, Phase, Reason, Signal
 
 MAX_CREDIT_MS: Final = 5_000
 """No single tick is worth more bake than this: time in which nobody looked is not a bake."""
@@ -49,6 +49,8 @@ DOUBTS: Final = frozenset(
 """Reasons to wait, without a time-out, because the evidence does not carry a promotion."""
 BLIND: Final = frozenset({Reason.STALE_EVIDENCE, Reason.EVIDENCE_LOST})
 """Reasons to wait for evidence that there is none, or none that is whole."""
+_UNDECIDED: Final = BLIND | {Reason.HOLDING}
+"""Reasons to wait that say nothing of whether a wait for evidence is over."""
 _WAITING: Final = BLIND | DOUBTS | {Reason.BAKING, Reason.HOLDING, Reason.GATE_WAITING}
 
 
@@ -76,10 +78,10 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
     watch_arms(state, now)
     step = state.step
     if state.phase is not Phase.PROGRESSING or step is None:
-        watch_waiting(state, now, None, "")
+        watch_waiting(state, now, None)
         return
     obstacle = find_first_obstacle(state, now)
-    watch_waiting(state, now, obstacle.reason if obstacle else None, "; ".join(obstacle.missing) if obstacle else "")
+    _watch_waiting(state, now, obstacle)
     if obstacle is None:
         _move_on(state, now, step)
         return
@@ -92,6 +94,18 @@ def progress(state: RolloutState, now: Instant, passed_ms: int) -> None:
         obstacle = find_obstacle(state, now) or obstacle
         cause = Cause(obstacle.outcome, obstacle.reason, "; ".join(obstacle.missing), evidence=obstacle.evidence)
         decide(state, now, stand(state), cause)
+
+
+def _watch_waiting(state: RolloutState, now: Instant, obstacle: Obstacle | None) -> None:
+    """Alert on a wait for evidence that lasts; behind a gate that waits too, whose time-out tells nobody."""
+    if obstacle is not None and obstacle.reason in _UNDECIDED:
+        return
+    doubt = None
+    if obstacle is not None and obstacle.reason in DOUBTS:
+        doubt = Doubt(obstacle.reason, obstacle.missing[0])
+    elif obstacle is not None and obstacle.reason is Reason.GATE_WAITING and is_overdue(state, now):
+        doubt = next((each for each in _find_doubts(state, now) if each is not None), None)
+    watch_waiting(state, now, doubt)
 
 
 def find_obstacle(state: RolloutState, now: Instant) -> Obstacle | None:
@@ -144,7 +158,10 @@ def _find_doubts(state: RolloutState, now: Instant) -> Iterator[Doubt | None]:
 
 
 def _arm_doubts(state: RolloutState, now: Instant) -> list[Doubt | None]:
-    return [find_silent_candidate(state, now.watermark_ms), find_odd_share(state, now.watermark_ms)]
+    """Return the doubts about the arms; a share is one only where both arms are served."""
+    is_shared = 0 < state.weight_bp < WEIGHT_FULL_BP
+    odd = find_odd_share(state, now.watermark_ms) if is_shared else None
+    return [find_silent_candidate(state, now.watermark_ms), odd]
 
 
 def standing_text(state: RolloutState, missing: list[str]) -> str:

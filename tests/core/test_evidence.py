@@ -71,6 +71,19 @@ def test_G1_a_wait_for_exposure_alerts_one_bake_after_the_bake_and_ends_when_it_
     assert [alert.active for alert in active(scene, "no_exposure")] == [True, False]
 
 
+def test_G1_a_wait_behind_a_gate_alerts_too_before_the_gate_times_out() -> None:
+    gated = step("canary", 500, bake_s=100, timeout_s=300, gates=(gate(below("error_rate", 0.1)),))
+    scene = Scene(spec(gated, FULL))
+    scene.seconds(210)
+    assert scene.status().reason == "GATE_WAITING"
+    assert [alert.active for alert in active(scene, "no_exposure")] == [True]
+    scene.seconds(20, blind=True)
+    assert [alert.active for alert in active(scene, "no_exposure")] == [True], "a blind guardian knows no end of it"
+    scene.seconds(300)
+    assert scene.where == "paused canary 500"
+    assert [alert.active for alert in active(scene, "no_exposure")] == [True, False]
+
+
 def test_G1_the_declared_blind_ramp_goes_on_unseen() -> None:
     steps = [replace(each, min_exposure=0) for each in (CANARY, HALF, FULL)]
     scene = Scene(spec(*steps, triggers=(CRASHES,)))
@@ -386,6 +399,20 @@ def test_P6_candidate_traffic_after_a_rollback_to_zero_is_an_alert_until_it_ends
     assert "where the weight is 0%" in alert.text
     pass_s(scene, 700, off={"ok": 20}, version=0)
     assert [each.active for each in active(scene, "share_mismatch")] == [True, False]
+
+
+def test_P6_control_where_everybody_gets_the_candidate_is_an_alert_and_keeps_nothing() -> None:
+    scene = Scene(spec(step("full", 10_000, bake_s=60)))
+    pass_s(scene, 62, on={"ok": 20}, off={"ok": 1})
+    assert [alert.active for alert in active(scene, "share_mismatch")] == [True]
+    assert scene.where == "completed full 10000"
+
+
+def test_P6_an_application_that_never_tells_of_control_cannot_be_measured() -> None:
+    scene = Scene(spec(step("canary", 500, bake_s=60), FULL))
+    pass_s(scene, 62, on={"ok": 20})
+    assert active(scene, "share_mismatch") == []
+    assert scene.where == "progressing full 10000"
 
 
 def test_P6_who_was_allowed_or_overridden_is_no_share() -> None:
