@@ -162,7 +162,9 @@ def _need(step: Step, path: str, item: Gate | Trigger, *, is_last: bool) -> list
     share_bp = _share_bp(step, rule)
     if isinstance(item, Trigger) and is_of_dual_runs(rule.metric) and rests_on_count(rule.metric):
         samples = step.min_exposure  # of requests that is the step's exposure
-    never = not share_bp and (isinstance(item, Trigger) or is_of_dual_runs(rule.metric))
+    # A gate that can never pass is told of by other advice, but for one on figures that a step of 0 % does not bring.
+    gate_waits = isinstance(item, Gate) and rule.against is not Against.CONTROL and not is_of_dual_runs(rule.metric)
+    never = not share_bp and not gate_waits
     if not samples or never or rule.metric.origin not in _OF_ARMS:
         return []
     reach_ms = 0 if rule.per_step or rests_on_count(rule.metric) else max(rule.over_ms, rule.hold_ms)
