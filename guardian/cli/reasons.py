@@ -49,6 +49,11 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.FROZEN: "guardian's own code failed on this flag: nothing of it is judged, it obeys the brake only",
     Reason.REFUSED_FROZEN: "the command needs code that failed on this flag; nothing was changed",
     Reason.PROPAGATED: "every instance that was alive at the change follows the flag's newest document",
+    Reason.NO_EXPOSURE: "the candidate was not seen often enough in this step, so nobody knows how it does",
+    Reason.GUARD_BLIND: "a trigger that rolls back or pauses cannot judge, so nothing would take a bad candidate back",
+    Reason.ONE_ARM_SILENT: "control goes on, but no requests of the candidate come any more",
+    Reason.SHARE_MISMATCH: "the requests are not shared out between the variants as the weight says",
+    Reason.UNKNOWN_VARIANT: "requests name a variant that the spec does not declare, and no rule looks at them",
 }
 
 _COMMANDS: Final = {

@@ -26,6 +26,7 @@ class Found:
         problems: everything wrong.
         advice: everything legal but unwise.
         meaning: what it says, in plain words; empty when there are problems.
+        traffic: the traffic that its rules need, line by line.
     """
 
     source: str
@@ -34,22 +35,29 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
     advice: list[Problem] = field(default_factory=list)
     meaning: str = ""
+    traffic: list[str] = field(default_factory=list)
 
 
-def examine(path: Path) -> Found:
+def examine(path: Path, per_second: float | None = None) -> Found:
     """Read and check one file.
+
+    Args:
+        path: of the file, `-` for stdin.
+        per_second: requests to the flag for which to say which rules cannot judge; None when nobody has said.
 
     Raises:
         OSError: it cannot be read.
     """
     from guardian.spec.advice import advice  # noqa: PLC0415 (see `demand`)
     from guardian.spec.describe import describe  # noqa: PLC0415
+    from guardian.spec.traffic import needs_text  # noqa: PLC0415
 
     try:
         spec, document = demand(path)
     except SpecError as error:
         return Found(error.source, problems=error.problems)
-    return Found(_name(path), spec, document, advice=advice(spec), meaning=describe(spec))
+    needs = needs_text(spec) if per_second is None else []
+    return Found(_name(path), spec, document, advice=advice(spec, per_second), meaning=describe(spec), traffic=needs)
 
 
 def demand(path: Path) -> tuple[RolloutSpec, dict[str, Any]]:

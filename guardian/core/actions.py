@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from guardian.core.alerts import amend_alerts, end_alert, end_named_alert
 from guardian.core.bake import baked_ms, set_bake
+from guardian.core.evidence_alerts import end_alerts
 from guardian.core.freezing import freeze_baseline
 from guardian.core.instant import Before, Cause, Instant, change_flag, decide, record_rollback, stand
 from guardian.core.machine import next_phase
@@ -160,6 +161,7 @@ def _silence(state: RolloutState, now: Instant) -> None:
     over = "a new attempt began, or the rollout was archived"
     for watch in state.watches.values():
         end_alert(watch, now, over)
+    end_alerts(state, now, over)
     if state.fleet.alert is not None:
         end_named_alert(state.fleet.alert, now, over)
         state.fleet.alert = None

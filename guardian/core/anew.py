@@ -1,4 +1,4 @@
-"""A trigger that an apply brings or changes in mid-step looks at what comes from then on, and at nothing before.
+"""A trigger that an apply changes, or whose firing a resume acknowledges, looks at what comes from then on.
 
 What is older than the apply was judged by the rule that stood then. A trailing window begins at the apply at the
 earliest; of the step's figures those of that moment are subtracted; a flag change begins new evidence for all.
@@ -21,7 +21,7 @@ def change_watch(state: RolloutState, now: Instant, trigger: Trigger, old: Trigg
     """Let a trigger that is new, or says something else than before, start its evidence.
 
     A new one too: a trigger without a name is named after its rule, so that a changed one comes as another.
-    Whom it tells, and how loud, is no matter of evidence.
+    Changing the recipient, the severity or `unjudged` does not reset evidence.
 
     Args:
         state: of the rollout.
@@ -31,25 +31,48 @@ def change_watch(state: RolloutState, now: Instant, trigger: Trigger, old: Trigg
     """
     watch = state.watches.get(trigger.name, Watch())
     end_alert(watch, now, "the trigger was changed")
-    if old is None or replace(old, tell=trigger.tell, severity=trigger.severity) != trigger:
+    told = {"tell": trigger.tell, "severity": trigger.severity, "unjudged_allowed": trigger.unjudged_allowed}
+    if old is None or replace(old, **told) != trigger:
         watch.hold, watch.verdict, watch.since = Hold(), None, _nothing_yet(state, trigger.rule, now)
     state.watches[trigger.name] = watch
 
 
 def keep_apart(state: RolloutState, now: Instant) -> None:
-    """Let windows begin at this moment, when a trigger was changed at it: no bucket may reach over it."""
+    """Let windows begin at this moment, when a trigger's evidence began at it: no bucket may reach over it."""
     if any(watch.since.ms == now.log_ms for watch in state.watches.values()):
         for series in (state.series, *(state.arms.series.values() if state.arms else ())):
             series.cut(-(-now.log_ms // 1_000))
 
 
+def fired_triggers(state: RolloutState) -> list[Trigger]:
+    """Return the triggers that have fired and whose alert is active."""
+    return [trigger for trigger in state.triggers() if state.watches.get(trigger.name, Watch()).alert is not None]
+
+
+def acknowledge(state: RolloutState, now: Instant, by: str) -> None:
+    """Start the evidence of every trigger that has fired again, and end its alert: a person has seen it.
+
+    A trigger that is still true on fresh evidence fires again, and alerts again.
+
+    Args:
+        state: of the rollout.
+        now: the moment of the resume.
+        by: who acknowledges, for the alert.
+    """
+    for trigger in fired_triggers(state):
+        watch = state.watches[trigger.name]
+        end_alert(watch, now, f"acknowledged: {by}")
+        watch.hold, watch.verdict, watch.since = Hold(), None, _nothing_yet(state, trigger.rule, now)
+
+
 def _nothing_yet(state: RolloutState, rule: Rule, now: Instant) -> Since:
-    variants, arms = state.spec.variants, state.arms
+    variants, arms, n = state.spec.variants, state.arms, parts(rule.metric, state.candidate_tally())[0]
     if rule.metric.origin is Origin.PEOPLE:
         return Since(now.log_ms, (0, state.reported.bugs))
     if not rule.per_step or rule.metric.origin not in (Origin.REQUESTS, Origin.FIGURES):
-        return Since(now.log_ms)
+        return Since(now.log_ms, n=n)
     if rule.against is not Against.CONTROL:
-        return Since(now.log_ms, parts(rule.metric, state.candidate_tally()))
+        return Since(now.log_ms, parts(rule.metric, state.candidate_tally()), n=n)
     both = [arms.tally(variant) if arms else Tally() for variant in (variants.candidate, variants.control)]
-    return Since(now.log_ms, *(parts(rule.metric, tally) for tally in both))
+    mine, other = (parts(rule.metric, tally) for tally in both)
+    return Since(now.log_ms, mine, other, n)

@@ -19,7 +19,7 @@ from guardian.core.actions import (
     switch,
 )
 from guardian.core.alerts import end_alert
-from guardian.core.anew import change_watch, keep_apart
+from guardian.core.anew import acknowledge, change_watch, fired_triggers, keep_apart
 from guardian.core.epochs import EPOCH_REFUSED, too_far_ahead
 from guardian.core.flag_freeze import error_line
 from guardian.core.fleet import ALL_INSTANCES, MAX_NAMED, name_of
@@ -29,7 +29,7 @@ from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.machine import next_phase
 from guardian.core.outputs import Decision
-from guardian.core.progress import BLIND, find_obstacle, go_on
+from guardian.core.progress import BLIND, find_whole_obstacle, go_on
 from guardian.core.reasserting import note_emergency
 from guardian.core.reported import MAX_BUG_CHARS, MAX_OUTSIDE, MAX_WHO_CHARS, Outside
 from guardian.core.retention import retain
@@ -156,7 +156,7 @@ def _promote(state: RolloutState, now: Instant, command: Command) -> None:
         return
     if state.killed:
         raise IllegalTransition("killed", "promote", f"free the kill switch first: guardian unkill {state.flag}")
-    obstacle = find_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
+    obstacle = find_whole_obstacle(state, now) if state.phase is Phase.PROGRESSING else None
     missing = "; ".join(obstacle.missing) if obstacle else ""
     if obstacle and obstacle.reason in BLIND and not command.force:
         text = f"missing: {missing}; guardian promote {state.flag} --force goes on without it"
@@ -179,7 +179,11 @@ def _resume(state: RolloutState, now: Instant, command: Command) -> None:
         return
     if _is_overtaken(state, now, command):
         return
-    resume(state, now, _done(command, "resumed"))
+    done, seen = _done(command, "resumed"), [trigger.name for trigger in fired_triggers(state)]
+    resume(state, now, replace(done, text=f"{done.text}; acknowledged: {', '.join(seen)}") if seen else done)
+    acknowledge(state, now, done.text)
+    retain(state)
+    keep_apart(state, now)
 
 
 def _rollback(state: RolloutState, now: Instant, command: Command) -> None:

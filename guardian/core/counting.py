@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from guardian.core.events import Assignment
+from guardian.core.evidence_doubts import followed_ms
 from guardian.core.inputs import Bucket, Cell
 from guardian.core.instant import Instant
 from guardian.core.samples import add_samples
@@ -20,11 +21,12 @@ _MIGRATIONS: Final = ("success", "failure", "fallback")
 
 def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
     """Count a cell."""
-    variants = state.spec.variants
+    variants, settled_s = state.spec.variants, followed_ms(state) // 1_000
     known = cell.variant in (variants.control, variants.candidate)
     for bucket in cell.buckets:
         _total(state, cell.variant if known else "other", bucket)
         if not known:
+            _take_unknown(state, cell, bucket, now)
             continue
         tally = _tally(state, bucket)
         if cell.variant == variants.control and state.past is not None:
@@ -33,11 +35,36 @@ def take_cell(state: RolloutState, cell: Cell, now: Instant) -> None:
             state.stale_version_count += bucket.n + sum(bucket.migrations) + sum(bucket.pairs[:1])
             if cell.flag_version and state.attempt:
                 state.fleet.take_older(cell.service, bucket.second * 1_000, now.log_ms)
-        elif not tally.is_empty:
-            if bucket.signatures:
+        else:
+            if bucket.signatures and not tally.is_empty:
                 add_samples(state.samples.setdefault(cell.variant, {}), bucket.signatures)
-            _take(state, cell, bucket.second, tally, now)
+            _take_exposure(state, cell, bucket, tally.n, settled_s)
+            if not tally.is_empty:
+                _take(state, cell, bucket.second, tally, now)
     state.touched = True
+
+
+def _take_unknown(state: RolloutState, cell: Cell, bucket: Bucket, now: Instant) -> None:
+    """Count what names no declared arm, by name."""
+    n = bucket.n + sum(bucket.migrations[:2])
+    if n and _counts(state, cell.flag_version, bucket.second):
+        state.exposure.take_unknown(cell.variant, n, now.log_ms)
+
+
+def _take_exposure(state: RolloutState, cell: Cell, bucket: Bucket, n: int, settled_s: int) -> None:
+    """Count who was served what, whether or not a rule looks at it.
+
+    Args:
+        n: requests as the spec's sources count them.
+        settled_s: event time from which everybody has had time to follow the flag change.
+    """
+    seen, is_candidate = state.exposure, cell.variant == state.spec.variants.candidate
+    calls = sum(bucket.migrations[:2])
+    seen.known += bucket.n + calls
+    seen.pairs += bucket.pairs[0] if bucket.pairs else 0
+    seen.calls += calls if is_candidate else 0
+    if n or calls:
+        seen.take_requests(cell.assignment, bucket.second, n or calls, is_candidate=is_candidate, settled_s=settled_s)
 
 
 def _tally(state: RolloutState, bucket: Bucket) -> Tally:

@@ -22,11 +22,13 @@ class Since(Struct, frozen=True):
     Args:
         ms: log time of the apply; what happened before, in event time, does not count. 0 for all.
         mine, other: what the step had then, of the candidate and of what it is compared with.
+        n: how many of the candidate's events the step had then.
     """
 
     ms: int = 0
     mine: Parts = NOTHING
     other: Parts = NOTHING
+    n: Number = 0
 
 
 EVER: Final = Since()

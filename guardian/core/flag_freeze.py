@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from guardian.core.alerts import end_alert, end_named_alert, named_alert
 from guardian.core.epochs import EPOCH_REFUSED, too_far_ahead
+from guardian.core.exposure import Exposure
 from guardian.core.fleet import Fleet
 from guardian.core.inputs import Command
 from guardian.core.instant import Cause, Instant, decide, publish_flag, record_rollback, stand
@@ -167,6 +168,7 @@ def _drop_evidence(state: RolloutState) -> None:
     state.fleet, state.reported, state.tracked = Fleet(), Reported(), ()
     state.late_count = state.stale_version_count = 0
     state.samples, state.rollback_samples = {}, {}
+    state.exposure = Exposure()
 
 
 def _end_alerts(state: RolloutState, now: Instant) -> None:

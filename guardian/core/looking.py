@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guardian.core.baseline import MIN_GAUGE_SAMPLES
+from guardian.core.evidence_doubts import SILENT_ARM, unattributed_text
 from guardian.core.finding import EVER, Finding, Since, find
 from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.freezing import too_small
@@ -19,8 +20,6 @@ from guardian.core.windows import Series, Tally
 from guardian.core.words import WEIGHT_FULL_BP, Phase, Reason
 
 EVER_MS: Final = 1 << 62
-SILENT_ARM: Final = 10
-"""So many requests expected and none seen: by chance that happens once in 22,000 times, exp(10)."""
 
 
 def look(state: RolloutState, rule: Rule, needed: int, now: Instant, at_ms: int, since: Since = EVER) -> Finding:
@@ -134,6 +133,8 @@ def _part(series: Series, since_step: Tally, rule: Rule, start_ms: int, end_ms: 
 def _doubt_control(state: RolloutState, found: Finding, needed: int) -> Finding:
     if state.weight_bp >= WEIGHT_FULL_BP:
         return replace(found, doubt=Reason.NO_CONTROL, note="no control to compare with at 100%")
+    if min(found.n, found.reference_n) < max(needed, 1) and (note := unattributed_text(state)):
+        return replace(found, doubt=Reason.TOO_FEW_SAMPLES if found.n else Reason.NO_DATA, note=note)
     if found.reference is not None and found.reference_n < needed:
         return replace(found, doubt=Reason.TOO_FEW_SAMPLES)
     return found
@@ -170,7 +171,7 @@ def _outside(state: RolloutState, rule: Rule, now: Instant, found: Finding, sinc
         return replace(found, value=outside.value, doubt=Reason.SETTLING, note=note)
     if outside.at_ms <= since.ms:
         return replace(
-            found, value=outside.value, doubt=Reason.SETTLING, note="it was set before the trigger was changed"
+            found, value=outside.value, doubt=Reason.SETTLING, note="it was set before the trigger's evidence began"
         )
     if found.doubt not in (None, Reason.NO_DATA) and rule.against is not Against.NONE:
         return replace(found, value=outside.value)

@@ -16,6 +16,8 @@ DEFAULT_CLEAR_MS: Final = 300_000
 """Event time for which a rule without a hold must pass before its alert ends."""
 DEFAULT_BASELINE_WINDOW_MS: Final = 86_400_000
 GATE_TIMEOUT_BAKES: Final = 3
+DEFAULT_MIN_EXPOSURE: Final = 20
+"""Requests of the candidate without which a step is not left upwards."""
 
 CANARY_LADDER_BP: Final = (100, 500, 1_000, 2_500, 5_000, 10_000)
 PERCENTAGE_LADDER_BP: Final = (1_000, 2_500, 5_000, 7_500, 10_000)
@@ -194,6 +196,7 @@ class Trigger(Struct, frozen=True):
         min_samples: requests needed before a rate or a latency is judged; 0 for counts, which are exempt.
         to: overrides the rollback policy's target (`previous` or `zero`); empty for the policy's.
         clear_ms: event time for which the rule must pass before its alert ends; 0 for none.
+        unjudged_allowed: a step may be left upwards although this trigger cannot judge (`unjudged: allow`).
     """
 
     name: str
@@ -204,6 +207,12 @@ class Trigger(Struct, frozen=True):
     min_samples: int = DEFAULT_MIN_SAMPLES
     to: str = ""
     clear_ms: int = 0
+    unjudged_allowed: bool = False
+
+    @property
+    def is_protective(self) -> bool:
+        """True for a trigger that rolls back or pauses."""
+        return self.do is not Action.NOTIFY
 
 
 class Gate(Struct, frozen=True):
@@ -212,7 +221,8 @@ class Gate(Struct, frozen=True):
     Args:
         name: unique in its step.
         rule: passes when true.
-        min_samples: requests needed; for a `<` gate on a rate also 3 / limit (the parser has taken the greater).
+        min_samples: requests needed; for a `<` gate on a rate also 3 / limit (the parser has taken the greater), for
+            a `<=` gate on a count the step's `min_exposure`.
     """
 
     name: str
@@ -234,6 +244,8 @@ class Step(Struct, frozen=True):
         rollback_to: overrides the policy's target while this step is current; empty for the policy's.
         dual_run_bp: the share of the subjects for whom both implementations run, in basis points; None when no step
             of the spec says one: then it is the application's own affair.
+        min_exposure: requests of the candidate needed in this step before it is left upwards (dual runs in a step of
+            0 %); 0 for none.
     """
 
     name: str
@@ -245,6 +257,7 @@ class Step(Struct, frozen=True):
     on_gate_fail: Action = Action.PAUSE
     rollback_to: str = ""
     dual_run_bp: int | None = None
+    min_exposure: int = DEFAULT_MIN_EXPOSURE
 
 
 class Variants(Struct, frozen=True):
@@ -259,12 +272,12 @@ class RollbackPolicy(Struct, frozen=True):
     """How a protective rollback is made and what a retry needs.
 
     Args:
-        to: `previous` step or `zero`.
+        to: `zero`, or the `previous` step.
         wait_ms: how long after a rollback no new attempt may start.
         resolve_required: whether a person must resolve the rollback first.
     """
 
-    to: str = "previous"
+    to: str = "zero"
     wait_ms: int = 0
     resolve_required: bool = False
 

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from guardian.core.arms import Arms
 from guardian.core.baseline import Baseline
+from guardian.core.exposure import Exposure
 from guardian.core.finding import EVER, Since
 from guardian.core.fleet import Fleet, Published
 from guardian.core.foreign import ForeignDocument
@@ -122,6 +123,7 @@ class RolloutState(Struct):
         evidence, fired: the numbers of the decision by which the rollout stands, and the trigger that fired.
         samples: by variant: error signatures with their counts, of the evidence that counts.
         rollback_samples: the candidate's, as they stood when it was last rolled back.
+        exposure: who was served what since the step's evidence began.
     """
 
     spec: RolloutSpec
@@ -180,6 +182,7 @@ class RolloutState(Struct):
     fired: str = ""
     samples: dict[str, dict[str, int]] = field(default_factory=dict)
     rollback_samples: dict[str, int] = field(default_factory=dict)
+    exposure: Exposure = field(default_factory=Exposure)
 
     @property
     def flag(self) -> str:
@@ -258,6 +261,7 @@ class RolloutState(Struct):
         self.samples.clear()
         if self.arms is not None:
             self.arms.clear()
+        self.exposure.clear()
         self.reported.bugs, self.reported.last_bug = 0, ""
         for watch in self.watches.values():
             watch.hold = Hold()

@@ -71,14 +71,14 @@ def _text(rule: Rule, found: Finding, reason: Reason, evidence: Evidence) -> str
         return f"{who}{value}: no data to compare with {against}"
     true_now = crosses(rule.op, found.value, bound)
     sign = rule.op.value if true_now else _NOT_OP[rule.op]
-    in_step = " since the trigger was changed" if found.start_ms else " in this step"
+    in_step = " since its evidence began again" if found.start_ms else " in this step"
     period = in_step if rule.per_step else f" over {duration_text(max(1, found.end_ms - found.start_ms))}"
     if rule.metric.origin is Origin.HEARTBEATS:
         period = ""
     held = ""
     if reason is Reason.HOLDING:
         held = f" for {duration_text(evidence.held_ms)} of {duration_text(rule.hold_ms)}"
-    elif rule.hold_ms and true_now:
+    elif rule.hold_ms and true_now and (evidence.held_ms or reason is Reason.OVER_LIMIT):
         held = f" for {duration_text(evidence.held_ms)}"
     return f"{who}{value} {sign} {against}{held or period} ({found.basis or _samples(rule, found, evidence)})"
 

@@ -103,6 +103,12 @@ class Reason(StrEnum):
     REFUSED_FROZEN = "REFUSED_FROZEN"  # the command needs code that failed on this flag
     # of a flag change
     PROPAGATED = "PROPAGATED"  # every instance follows the published document, none is unknown
+    # of evidence that does not carry a promotion
+    NO_EXPOSURE = "NO_EXPOSURE"  # too few requests of the candidate in this step
+    GUARD_BLIND = "GUARD_BLIND"  # a protective trigger cannot judge
+    ONE_ARM_SILENT = "ONE_ARM_SILENT"  # control goes on, and the candidate has stopped
+    SHARE_MISMATCH = "SHARE_MISMATCH"  # the arms' requests are not shared out as the weight says
+    UNKNOWN_VARIANT = "UNKNOWN_VARIANT"  # requests name a variant that the spec does not declare
 
 
 class Action(StrEnum):

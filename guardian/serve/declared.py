@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from typing import Final
 
 from guardian.core.outputs import RolloutStatus
 from guardian.core.rollout import DEFAULT_SETTLE_MS
+
+_CONTROL: Final = re.compile(r"\bcontrol\b", re.IGNORECASE)
 
 
 class Declared:
@@ -34,6 +38,16 @@ class Declared:
             return False
         return at_s * 1_000 < status.state.changed_ms + DEFAULT_SETTLE_MS
 
+    def needs_assignment(self, flag: str) -> bool:
+        """Return whether a flag's rollout compares with control, and takes no event that does not say its assignment.
+
+        The rules are looked for in the document as it was applied, whatever else it says.
+        """
+        status = self._rollouts.get(flag)
+        if status is None or status.spec.get("assume_split") is True:
+            return False
+        return any(_CONTROL.search(rule) for rule in _rules(status.spec))
+
     def has_component(self, component: str) -> bool:
         """Return whether a rollout names this component."""
         return component in self._components
@@ -42,3 +56,16 @@ class Declared:
     def _components(self) -> set[str]:
         lists = (status.spec.get("components") for status in self._rollouts.values())
         return {name for names in lists if isinstance(names, list) for name in names if isinstance(name, str)}
+
+
+def _rules(spec: Mapping[str, object]) -> Iterator[str]:
+    """Yield the rules of a spec's document, as they are written."""
+    steps = spec.get("steps")
+    owners = [spec, *(step for step in (steps if isinstance(steps, list) else []) if isinstance(step, dict))]
+    for owner in owners:
+        for word in ("triggers", "gates"):
+            items = owner.get(word)
+            for item in items if isinstance(items, list) else []:
+                rule = item.get("when") if isinstance(item, dict) else item
+                if isinstance(rule, str):
+                    yield rule

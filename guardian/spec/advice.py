@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from typing import Final
 
+from guardian.core.guards import is_of_dual_runs
 from guardian.core.recipients import override_name
-from guardian.core.rollout import METRICS, Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
-from guardian.core.text import count_text, duration_text, rate_text, weight_text
+from guardian.core.rollout import Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
+from guardian.core.text import count_text, duration_text, rate_text
 from guardian.core.words import WEIGHT_FULL_BP, Action
 from guardian.errors import Problem
-from guardian.spec.describe import counted_in
 from guardian.spec.overrides import means_something_else
 from guardian.spec.rules import comparison_text
+from guardian.spec.traffic import needs_of, too_little, traffic_text
 
 ASSUMED_REQUESTS_PER_SECOND: Final = 10
 """The traffic by which it is judged whether a bake can gather its samples; a guess, and the advice says so."""
 
+FEW_FAILURES: Final = 3
+"""Fewer failures than these may come by chance in a service that is well."""
+
+_OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
 _FAILURES: Final = frozenset({"error", "crash"})
 _TRUTH_LIKE: Final = frozenset({"on", "off", "yes", "no", "true", "false"})
 
 
-def advice(spec: RolloutSpec) -> list[Problem]:
+def advice(spec: RolloutSpec, per_second: float | None = None) -> list[Problem]:
     """Say what is unwise.
 
     Args:
         spec: a checked one.
+        per_second: requests to the flag, of both variants together; None when nobody has said.
 
     Returns:
         one entry per thing, in the order of the spec; empty when there is nothing to say.
@@ -36,6 +44,7 @@ def advice(spec: RolloutSpec) -> list[Problem]:
             found += _about_trigger(trigger, f"steps[{i}].triggers[{j}]", [step])
     if spec.steps[0].weight_bp == WEIGHT_FULL_BP:
         found.append(Problem("steps[0]", "everybody gets the candidate at once", "begin with a small weight"))
+    found += _about_traffic(spec, per_second)
     found += _about_watch(spec)
     found += _about_baseline(spec)
     found += _about_dual_runs(spec)
@@ -45,6 +54,15 @@ def advice(spec: RolloutSpec) -> list[Problem]:
         message = "migration events count, but no component belongs to this flag"
         found.append(Problem("sources", message, "name `components`, unless every event names its flag"))
     return found
+
+
+def _about_traffic(spec: RolloutSpec, per_second: float | None) -> list[Problem]:
+    """Whether a traffic lets every rule judge; of one that is only assumed, gates alone are told."""
+    if per_second is not None:
+        return too_little(needs_of(spec), per_second, traffic_text(per_second))
+    gates = [need for need in needs_of(spec) if need.what.startswith("gate ")]
+    assumed = f"{ASSUMED_REQUESTS_PER_SECOND} requests/s"
+    return too_little(gates, ASSUMED_REQUESTS_PER_SECOND, assumed, doubt="; fine if your traffic is higher")
 
 
 def _about_values(spec: RolloutSpec) -> list[Problem]:
@@ -129,7 +147,6 @@ def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
         found.append(Problem(path, message, "add `gates: [error_rate < 1%]`"))
     for j, gate in enumerate(step.gates):
         here = f"{path}.gates[{j}]"
-        found += _about_samples(step, gate.min_samples, gate.rule, here)
         found += _about_rule(gate.rule, here)
         if gate.rule.over_ms > step.bake_ms > 0:
             message = f"looks back {duration_text(gate.rule.over_ms)}, but the step bakes {duration_text(step.bake_ms)}"
@@ -137,39 +154,22 @@ def _about_step(step: Step, path: str, *, is_last: bool) -> list[Problem]:
     return found
 
 
-def _about_samples(step: Step, needed: int, rule: Rule, path: str) -> list[Problem]:
-    """Whether a bake at this weight, or at this share of dual runs, can gather the samples."""
-    seconds = min(rule.over_ms or step.bake_ms, step.bake_ms) / 1_000
-    share_bp, lever = step.weight_bp, "the weight"
-    if _is_of_dual_runs(rule):
-        # Comparisons come of the calls of both arms: the weight says nothing of their number.
-        share_bp, lever = WEIGHT_FULL_BP if step.dual_run_bp is None else step.dual_run_bp, "`dual_run`"
-    expected = ASSUMED_REQUESTS_PER_SECOND * seconds * share_bp / WEIGHT_FULL_BP
-    if not step.bake_ms or expected >= needed or (_is_of_dual_runs(rule) and not share_bp):
-        return []
-    message = (
-        f"{comparison_text(rule)} needs {count_text(needed)} {counted_in(rule.metric)}; {weight_text(share_bp)} of "
-        f"{ASSUMED_REQUESTS_PER_SECOND} requests/s brings about {count_text(round(expected))} in "
-        f"{duration_text(int(seconds * 1_000))}"
-    )
-    return [Problem(path, message, f"bake longer, raise {lever} or the limit; fine if your traffic is higher")]
-
-
 def _about_dual_runs(spec: RolloutSpec) -> list[Problem]:
     """Whether what runs twice is looked at, and what is looked at runs twice."""
     shares = [step.dual_run_bp for step in spec.steps]
     found = []
-    if any(shares) and not any(_is_of_dual_runs(rule) for rule in spec.rules()):
+    if any(shares) and not any(is_of_dual_runs(rule.metric) for rule in spec.rules()):
         message = "both implementations run, but no rule looks at where they differ"
         found.append(Problem("triggers", message, "add `dual_run assertions fail > 100/hour`, or `mismatch_rate > 1%`"))
     for i, step in enumerate(spec.steps):
         rules = [(f"gates[{j}]", gate.rule) for j, gate in enumerate(step.gates)]
         rules += [(f"triggers[{j}]", trigger.rule) for j, trigger in enumerate(step.triggers)]
         if step.dual_run_bp == 0:
-            found += [_compares_nothing(f"steps[{i}].{path}", rule) for path, rule in rules if _is_of_dual_runs(rule)]
+            compared = [(path, rule) for path, rule in rules if is_of_dual_runs(rule.metric)]
+            found += [_compares_nothing(f"steps[{i}].{path}", rule) for path, rule in compared]
     if not any(shares) and None not in shares:
         rules = [(f"triggers[{i}]", trigger.rule) for i, trigger in enumerate(spec.triggers)]
-        found += [_compares_nothing(path, rule) for path, rule in rules if _is_of_dual_runs(rule)]
+        found += [_compares_nothing(path, rule) for path, rule in rules if is_of_dual_runs(rule.metric)]
     return found
 
 
@@ -178,12 +178,27 @@ def _compares_nothing(path: str, rule: Rule) -> Problem:
     return Problem(path, message, "give the step a share, as `dual_run: 20%`, or take the rule out")
 
 
-def _is_of_dual_runs(rule: Rule) -> bool:
-    return rule.metric in (METRICS["mismatch_rate"], METRICS["mismatch_count"])
+def _about_few_failures(trigger: Trigger, path: str) -> list[Problem]:
+    """Whether a handful of failures decides, because the limit is low for so few samples."""
+    rule = trigger.rule
+    if not (trigger.is_protective and trigger.min_samples and rule.limit and rule.metric.unit is Unit.RATE):
+        return []
+    if rule.against is not Against.NONE or rule.op not in (Op.ABOVE, Op.AT_LEAST) or rule.metric.origin not in _OF_ARMS:
+        return []
+    allowed = Decimal(repr(rule.limit)) * trigger.min_samples
+    if allowed >= FEW_FAILURES:
+        return []
+    failures = int(allowed) + 1
+    wanted = math.ceil(FEW_FAILURES / Decimal(repr(rule.limit)))
+    message = (
+        f"{comparison_text(rule)} is judged from {count_text(trigger.min_samples)} requests on: there "
+        f"{'one failure decides' if failures == 1 else f'{failures} failures decide'}, which may be chance"
+    )
+    return [Problem(path, message, f"give it `min_samples: {wanted}`, or a higher limit")]
 
 
 def _about_trigger(trigger: Trigger, path: str, steps: list[Step]) -> list[Problem]:
-    found = _about_rule(trigger.rule, path)
+    found = _about_rule(trigger.rule, path) + _about_few_failures(trigger, path)
     bakes = [step for step in steps if step.bake_ms and step.weight_bp]
     shortest = min(bakes, key=lambda step: step.bake_ms, default=None)
     if shortest is not None and trigger.rule.hold_ms >= shortest.bake_ms and trigger.do is not Action.NOTIFY:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from guardian.core.rollout import CANARY_LADDER_BP, GATE_TIMEOUT_BAKES, PERCENTAGE_LADDER_BP, Step, Strategy
+from guardian.core.rollout import (
+    CANARY_LADDER_BP,
+    DEFAULT_MIN_EXPOSURE,
+    GATE_TIMEOUT_BAKES,
+    PERCENTAGE_LADDER_BP,
+    Step,
+    Strategy,
+)
 from guardian.core.text import weight_text
 from guardian.core.words import Action
 from guardian.spec.amounts import MAX_DURATION_MS, AmountError, share_bp, shown, weight_bp
 from guardian.spec.report import Report
-from guardian.spec.rule_items import TARGETS, Names, read_gates, read_triggers, written_names
+from guardian.spec.rule_items import MAX_SAMPLES, TARGETS, Names, read_gates, read_triggers, written_names
 from guardian.spec.section import Section
 
 DEFAULT_BAKE_MS: Final = 3_600_000
 LADDERS_BP: Final = {Strategy.CANARY: CANARY_LADDER_BP, Strategy.PERCENTAGE: PERCENTAGE_LADDER_BP}
 _STRATEGIES: Final = tuple(strategy.value for strategy in Strategy)
 _ON_FAIL: Final = (Action.PAUSE.value, Action.ROLLBACK.value)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for a step that does not say it itself.
+
+    Args:
+        bake_ms: how long it is held.
+        min_exposure: requests of the candidate that it needs.
+    """
+
+    bake_ms: int
+    min_exposure: int
 
 
 def read_steps(spec: Section, trigger_names: Names) -> tuple[Strategy, tuple[Step, ...]]:
@@ -31,20 +52,28 @@ def read_steps(spec: Section, trigger_names: Names) -> tuple[Strategy, tuple[Ste
         the strategy and the steps that are right; what is wrong is reported.
     """
     strategy = Strategy(spec.choice("strategy", _STRATEGIES, Strategy.CANARY))
-    bake_ms = spec.duration("bake", DEFAULT_BAKE_MS)
+    defaults = Defaults(spec.duration("bake", DEFAULT_BAKE_MS), _min_exposure(spec, DEFAULT_MIN_EXPOSURE))
     if spec.has("steps"):
         if spec.has("weights"):
             message = "`weights` does nothing beside `steps`"
             spec.report.add(spec.at("weights"), message, "give each step its `weight`", key=True)
-        return strategy, _written_steps(spec, bake_ms, trigger_names)
+        return strategy, _written_steps(spec, defaults, trigger_names)
     if not spec.has("strategy") and not spec.has("weights"):
         spec.report.add("", "neither `steps` nor `strategy`", "write the steps, or `strategy: canary`")
     weights = _weights(spec) if spec.has("weights") else list(LADDERS_BP[strategy])
-    return strategy, tuple(_plain_step(weight, bake_ms) for weight in weights)
+    return strategy, tuple(_plain_step(weight, defaults) for weight in weights)
 
 
-def _plain_step(weight: int, bake_ms: int) -> Step:
-    return Step(weight_text(weight), weight, bake_ms, gate_timeout_ms=GATE_TIMEOUT_BAKES * bake_ms)
+def _plain_step(weight: int, defaults: Defaults) -> Step:
+    timeout_ms = GATE_TIMEOUT_BAKES * defaults.bake_ms
+    return Step(
+        weight_text(weight), weight, defaults.bake_ms, gate_timeout_ms=timeout_ms, min_exposure=defaults.min_exposure
+    )
+
+
+def _min_exposure(section: Section, default: int) -> int:
+    given = section.number("min_exposure", low=0, high=MAX_SAMPLES)
+    return default if given is None else given
 
 
 def _weights(spec: Section) -> list[int]:
@@ -72,7 +101,7 @@ def _check_rise(before: list[int], weight: int, path: str, report: Report) -> No
     report.add(path, message, "only the first step may be `0%`" if weight == 0 else "weights rise strictly")
 
 
-def _written_steps(spec: Section, bake_ms: int, trigger_names: Names) -> tuple[Step, ...]:
+def _written_steps(spec: Section, defaults: Defaults, trigger_names: Names) -> tuple[Step, ...]:
     items = spec.items("steps")
     if not items and isinstance(spec.raw("steps"), list):
         spec.report.add(spec.at("steps"), "no steps", "write one at least, as `- {weight: 5%, bake: 1h}`")
@@ -82,7 +111,7 @@ def _written_steps(spec: Section, bake_ms: int, trigger_names: Names) -> tuple[S
     for path, value in items:
         section = Section(value, path, "step", spec.report)
         weight = _weight_of(section, value, weights)
-        steps.append(_step(section, weight, bake_ms, (names, trigger_names)))
+        steps.append(_step(section, weight, defaults, (names, trigger_names)))
     return _with_dual_runs(steps)
 
 
@@ -105,7 +134,7 @@ def _weight_of(section: Section, value: Any, before: list[int]) -> int:
     return weight
 
 
-def _step(section: Section, weight: int, default_bake_ms: int, names: tuple[Names, Names]) -> Step:
+def _step(section: Section, weight: int, defaults: Defaults, names: tuple[Names, Names]) -> Step:
     step_names, trigger_names = names
     name = section.name("name")
     if name in TARGETS:
@@ -117,17 +146,19 @@ def _step(section: Section, weight: int, default_bake_ms: int, names: tuple[Name
             fix = "take it out, or say what is waited for: `gates: [error_rate < 1%]`"
             section.report.add(section.at(word), f"`{word}` does nothing without gates", fix, key=True)
     name = name or step_names.derive(weight_text(weight))
-    bake_ms = section.duration("bake", default_bake_ms)
+    bake_ms = section.duration("bake", defaults.bake_ms)
+    min_exposure = _min_exposure(section, defaults.min_exposure)
     return Step(
         name=name,
         weight_bp=weight,
         bake_ms=bake_ms,
-        gates=read_gates(section),
+        gates=read_gates(section, min_exposure),
         triggers=read_triggers(section, trigger_names, f"{name}."),
         gate_timeout_ms=section.duration("timeout", min(GATE_TIMEOUT_BAKES * bake_ms, MAX_DURATION_MS)),
         on_gate_fail=Action(section.choice("on_fail", _ON_FAIL, Action.PAUSE)),
         rollback_to=_target_of(section),
         dual_run_bp=section.amount("dual_run", share_bp),
+        min_exposure=min_exposure,
     )
 
 

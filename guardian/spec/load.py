@@ -156,7 +156,7 @@ def _rollback(spec: Section) -> RollbackPolicy:
     section = Section(value, spec.at("rollback"), "rollback", spec.report)
     section.choice("mode", ("immediate",), "immediate")
     return RollbackPolicy(
-        to=section.choice("to", TARGETS, "previous"),
+        to=section.choice("to", TARGETS, "zero"),
         wait_ms=section.duration("wait", 0),
         resolve_required=section.choice("resolve", ("required", "none"), "none") == "required",
     )

@@ -100,7 +100,45 @@ A figure that an operator has set rests on none of them: it is judged as it stan
 A gate that wants a rate below a limit needs at least 3 / limit requests:
 with fewer, even none failing would not show it
 (the rule of three: Hanley and Lippman-Hand, JAMA 1983). `error_rate < 0.1%` needs 3,000.
-Counts need none and act on the first event; gauges, silence and bugs do not rest on requests.
+A trigger on a count needs none and acts on the first event; gauges, silence and bugs do not rest on requests.
+A gate that wants a count at most a limit (`crash_count <= 0`) needs the step's `min_exposure`,
+or its own `min_samples`: with one request it is easy to have no crash.
+
+## Missing data never counts as a pass
+
+A rollout goes up only on evidence. When the bake is over and every gate passes, a step is left upwards only if
+
+- the candidate was seen: `min_exposure` requests of it since the step began (20 unless said; dual runs in a step of 0 %
+  that runs both; a step of 0 % that runs nothing needs none). `min_exposure: 0` is the declared blind ramp.
+  Otherwise the reason is NO_EXPOSURE. The end of the last step needs this too.
+- every trigger that rolls back or pauses, and that applies, can judge now. Otherwise the reason is GUARD_BLIND, with
+  the trigger and what is missing in numbers. Triggers do not apply at 0 % (but those on dual runs do where both run),
+  comparisons with control do not apply at 100 %, triggers on dual runs do not apply at `dual_run: 0%`.
+  A trigger on a count can judge from `min_exposure` requests on, `bug_count` always;
+  `silent for` can judge once some instance has sent heartbeats for the flag.
+  `unjudged: allow` on the trigger lets the step go on without it.
+- the candidate has not fallen silent: ONE_ARM_SILENT, when control's requests say that 10 or more should have come
+  since its last one, and that was 30 seconds ago or more. A gate on figures of an arm is INCONCLUSIVE meanwhile.
+- requests are shared out as the weight says: SHARE_MISMATCH, when the odds are off by more than a factor of 2 and
+  by more than chance explains, over the step or over the last five to ten minutes. Counted are requests of assignment
+  `split` (those that do not say, where none does), from 15 seconds after `settle` on. Gates on figures of an arm are
+  INCONCLUSIVE meanwhile. An application that never tells of control cannot be measured.
+- no undeclared variant arrives in more than a trace: UNKNOWN_VARIANT, from 10 requests and 1 % of the flag's on, until
+  none has come for five minutes.
+
+Such a wait has no time-out. It raises an alert (`no_exposure`, `guard_blind`, `one_arm_silent`) when it has lasted one
+bake, and a minute at least, beyond the bake. `share_mismatch` and `unknown_variant` are alerts at once, in every phase;
+requests of the candidate where the weight is 0 % are a `share_mismatch` too. `guardian promote` goes on without what is
+missing, and the decision says what that was.
+
+`guardian check FILE --traffic 40/s` says beforehand which rules cannot judge at such a traffic and what would help;
+without `--traffic` it says how much each of them needs.
+
+## Resume acknowledges
+
+`guardian resume` ends the alert of every trigger that has fired, and starts that trigger's evidence again: what led to
+the pause does not lead to the next one. A trigger that is true on fresh evidence fires again, and alerts again.
+Of several triggers that roll back at one moment, the lowest target wins; a rollback wins over a pause; all are named.
 """
 
 _EXAMPLES: Final = (

@@ -33,6 +33,7 @@ RULE_OF_THREE: Final = 3
 
 _OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
 _ACTIONS: Final = tuple(action.value for action in Action)
+_UNJUDGED: Final = ("hold", "allow")
 _SEVERITIES: Final = tuple(severity.value for severity in Severity)
 _OP_WORDS: Final = {Op.ABOVE: "above", Op.BELOW: "below", Op.AT_LEAST: "at-least", Op.AT_MOST: "at-most"}
 
@@ -72,11 +73,12 @@ def written_names(items: object) -> list[str]:
     return [item["name"] for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
 
 
-def read_gates(step: Section) -> tuple[Gate, ...]:
+def read_gates(step: Section, min_exposure: int) -> tuple[Gate, ...]:
     """Read the gates of a step.
 
     Args:
         step: the step's section.
+        min_exposure: requests that a count needs when the gate does not say.
 
     Returns:
         the gates that are right; what is wrong is reported.
@@ -88,7 +90,7 @@ def read_gates(step: Section) -> tuple[Gate, ...]:
         name = _written_name(section, names)
         rule = _rule_of(section, value, path, Use.GATE)
         if rule is not None:
-            samples = max(_min_samples(section, rule), samples_needed(rule))
+            samples = max(_gate_samples(section, rule, min_exposure), samples_needed(rule))
             gates.append(Gate(name or names.derive(derived_name(rule)), rule, samples))
     return tuple(gates)
 
@@ -118,13 +120,17 @@ def _trigger(path: str, value: Any, names: Names, prefix: str, report: Report) -
     to = section.choice("to", TARGETS, "")
     if section.has("to") and do is not Action.ROLLBACK:
         report.add(section.at("to"), f"`to` does nothing with `do: {do.value}`", "take it out, or roll back", key=True)
+    unjudged = section.choice("unjudged", _UNJUDGED, "hold")
+    if section.has("unjudged") and do is Action.NOTIFY:
+        message = "`unjudged` does nothing with `do: notify`, which keeps no step"
+        report.add(section.at("unjudged"), message, "take it out", key=True)
     rule = _rule_of(section, value, path, Use.TRIGGER)
     if rule is None:
         return None
     samples = _min_samples(section, rule)
     clear_ms = section.duration("clear", rule.hold_ms or DEFAULT_CLEAR_MS)
     name = name or names.derive(f"{prefix}{derived_name(rule)}")
-    return Trigger(name, rule, do, tell, severity, samples, to, clear_ms)
+    return Trigger(name, rule, do, tell, severity, samples, to, clear_ms, unjudged == "allow")
 
 
 def derived_name(rule: Rule) -> str:
@@ -183,6 +189,16 @@ def _rule_of(section: Section, value: Any, path: str, use: Use) -> Rule | None:
         for fault in error.faults:
             section.report.add(where, fault.message, fault.fix, offset=fault.offset)
         return None
+
+
+def _gate_samples(section: Section, rule: Rule, min_exposure: int) -> int:
+    """Requests needed before a gate is judged; a count that must stay low needs them too: none is easy to keep."""
+    if rule.metric.unit is not Unit.COUNT or rule.metric.origin not in _OF_ARMS:
+        return _min_samples(section, rule)
+    given = section.number("min_samples", low=1, high=MAX_SAMPLES)
+    if given is not None:
+        return given
+    return min_exposure if rule.op in (Op.BELOW, Op.AT_MOST) else 0
 
 
 def _min_samples(section: Section, rule: Rule) -> int:

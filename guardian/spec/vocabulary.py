@@ -77,6 +77,13 @@ SPEC: Final = {
         "false",
         "true",
     ),
+    "min_exposure": Word(
+        "a number",
+        "Requests of the candidate without which a step is not left upwards (dual runs in a step of 0%); "
+        "`0` goes on unseen.",
+        "20",
+        "20",
+    ),
     "settle": Word(
         "a duration",
         "How much event time after a flag change does not count for events that carry no flag version.",
@@ -106,6 +113,12 @@ STEP: Final = {
         "0% if another step says it, else as the code says",
         "20%",
     ),
+    "min_exposure": Word(
+        "a number",
+        "Requests of the candidate without which this step is not left upwards (dual runs at 0%); `0` goes on unseen.",
+        "the spec's `min_exposure`",
+        "20",
+    ),
     "gates": Word("a list of gates", "May we go on? Judged when the bake ends; all must pass.", "none", "[...]"),
     "triggers": Word("a list of triggers", "Watched beside the rollout's while this step is current.", "none", "[...]"),
     "timeout": Word(
@@ -122,8 +135,8 @@ GATE: Final = {
     "when": Word("a rule", "What must be true.", "", "error_rate < 0.1%"),
     "min_samples": Word(
         "a number",
-        "Requests needed before a rate or a latency is judged; for a rate below a limit at least 3 / limit.",
-        "100",
+        "Requests needed before it is judged; for a rate below a limit at least 3 / limit.",
+        "100; for a count at most a limit, the step's `min_exposure`",
         "3000",
     ),
 }
@@ -142,11 +155,17 @@ TRIGGER: Final = {
     "clear": Word(
         "a duration", "For how long the rule must pass before the alert ends.", "the rule's hold, or 5m", "10m"
     ),
+    "unjudged": Word(
+        "hold or allow",
+        "Whether a step waits while this trigger cannot judge, or is left all the same; not with `do: notify`.",
+        "hold",
+        "allow",
+    ),
     "to": Word("previous or zero", "Overrides the policy's target; only with `do: rollback`.", "the policy's", "zero"),
 }
 
 ROLLBACK: Final = {
-    "to": Word("previous or zero", "The step before, or no candidate at all.", "previous", "previous"),
+    "to": Word("previous or zero", "The step before, or no candidate at all.", "zero", "zero"),
     "mode": Word("immediate", "At once.", "immediate", "immediate"),
     "wait": Word("a duration", "How long after a rollback no new attempt may start.", "0s", "1w"),
     "resolve": Word(

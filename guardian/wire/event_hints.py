@@ -73,6 +73,13 @@ class Known(Protocol):
             at_s: Unix seconds.
         """
 
+    def needs_assignment(self, flag: str) -> bool:
+        """Return whether a flag's rollout compares with control, and takes no event that does not say its assignment.
+
+        Args:
+            flag: its name.
+        """
+
     def has_component(self, component: str) -> bool:
         """Return whether a rollout names this component."""
 
@@ -137,6 +144,12 @@ class Hints:
             self._flag(known, flag, None if is_service else variant)
             if not is_service and not seen.flag_version and seen.ts is not None and known.is_settling(flag, seen.ts):
                 self._hint(f"without flag_version, so soon after a change of {flag}: not counted before it has settled")
+            is_request = isinstance(seen, TelemetryEvent) and seen.kind in (None, "request")
+            if is_request and not seen.assignment and known.needs_assignment(flag):
+                self._hint(
+                    f"without assignment: {_short(flag)} compares with control, and no comparison counts it; "
+                    "send assignment, or declare assume_split: true in the spec"
+                )
 
     def _flag(self, known: Known, flag: str, variant: str | int | None) -> None:
         variants = known.variants(flag)

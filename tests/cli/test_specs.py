@@ -135,3 +135,32 @@ def test_a_file_that_is_not_text_is_a_problem_of_the_file(tmp_path: Path) -> Non
 )
 def test_a_dry_run_names_what_differs(before: object, after: object, lines: list[str]) -> None:
     assert [change.line() for change in changes(before, after)] == lines
+
+
+G2 = """\
+flag: a
+steps:
+  - {weight: 5%, bake: 30m, gates: [error_rate < 5%]}
+  - {weight: 100%, bake: 1h}
+triggers:
+  - {name: errors, when: error_rate > 5% for 5 minutes}
+  - crash_count > 0 per step
+"""
+
+
+def test_G2_check_with_a_traffic_names_the_trigger_that_cannot_judge() -> None:
+    calm = runner.invoke(app, ["check", "-"], input=G2)
+    assert "let each rule judge in time:" in calm.stdout
+    assert "5%: trigger errors 6.7/s" in calm.stdout
+    few = runner.invoke(app, ["check", "-", "--traffic", "240/m"], input=G2)
+    assert few.exit_code == 0, "advice does not fail a check"
+    assert "error_rate > 5% needs 100 requests; 5% of 4/s brings about 60 in 5m: the step waits" in few.stderr
+    assert runner.invoke(app, ["check", "-", "--traffic", "240/m", "--strict"], input=G2).exit_code == 1
+    as_json = json.loads(runner.invoke(app, ["check", "-", "--json"], input=G2).stdout)
+    assert any("trigger errors" in line for line in as_json["files"][0]["traffic"])
+
+
+def test_check_refuses_what_is_no_traffic() -> None:
+    refused = runner.invoke(app, ["check", "-", "--traffic", "lots"], input=G2)
+    assert refused.exit_code == 2
+    assert "write it as 40/s, 12/m or 1000/h" in refused.stderr

@@ -29,7 +29,7 @@ def shown(page: RenderableType, width: int = 200) -> str:
 
 def test_status_says_why_it_stands_there_and_what_is_missing() -> None:
     text = shown(status_page(status()))
-    assert "INCONCLUSIVE BAKING: 3h of the bake of 4h" in text
+    assert "INCONCLUSIVE BAKING: 1h of the bake of 4h is over" in text
     assert "trigger slow is close to firing" in text
 
 

@@ -101,6 +101,7 @@ def parse(document: dict[str, Any]) -> RolloutSpec:
 
 
 WAIT = RollbackPolicy(to="previous", wait_ms=60_000, resolve_required=True)
+PREVIOUS = RollbackPolicy(to="previous")
 
 
 # What happens

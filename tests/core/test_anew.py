@@ -56,7 +56,7 @@ def test_its_text_says_since_when_it_counts() -> None:
     apply(scene, limit(loose, 20))
     scene.seconds(1, error=3)
     shown = scene.status().triggers[0].verdict
-    assert shown.text == "error_count 3 <= 20 since the trigger was changed (n=3)"
+    assert shown.text == "error_count 3 <= 20 since its evidence began again (n=3)"
 
 
 @pytest.mark.parametrize(("early", "late", "fires"), [(15, 6, True), (15, 5, False)])
@@ -168,7 +168,7 @@ def test_a_figure_that_was_set_before_does_not_either_and_one_that_is_set_since_
     apply(scene, trigger(rule, name="tickets", min_samples=0))
     scene.seconds(2, ok=5)
     assert fired(scene) == []
-    assert "before the trigger was changed" in scene.status().triggers[0].verdict.text
+    assert "before the trigger's evidence began" in scene.status().triggers[0].verdict.text
     scene.command("metric", name="tickets", value=8.0)
     scene.seconds(2, ok=5)
     assert fired(scene) == ["tickets"]

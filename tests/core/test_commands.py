@@ -145,9 +145,9 @@ def test_nothing_is_promoted_under_the_kill_switch_and_the_bake_starts_anew_afte
     assert scene.status().missing == ["the kill switch is on: free it with unkill"]
     assert scene.status().baked_ms == 0
     scene.command("unkill")
-    scene.seconds(9)
+    scene.seconds(9, ok=5)
     assert scene.where == "progressing canary 500"
-    scene.seconds(2)
+    scene.seconds(2, ok=5)
     assert scene.where == "progressing half 5000"
 
 
@@ -293,7 +293,7 @@ def test_an_archive_that_is_refused_ends_no_alert() -> None:
 
 def test_resume_continues_the_bake_and_skips_no_step() -> None:
     scene = progressing()
-    scene.seconds(6)
+    scene.seconds(6, ok=5)
     baked_ms = scene.status().baked_ms
     scene.command("pause")
     scene.seconds(60)
@@ -309,7 +309,7 @@ def test_a_rollout_that_completes_by_itself_says_so_and_one_that_a_person_comple
     scene = progressing()
     scene.command("promote")
     scene.command("promote")
-    scene.seconds(10)
+    scene.seconds(10, ok=5)
     assert scene.where == "completed full 10000"
     assert scene.decision().reason.value == "COMPLETED"
     by_hand = progressing()

@@ -149,7 +149,10 @@ def test_a_step_of_zero_is_rolled_back_by_what_differs() -> None:
 def test_a_step_of_zero_goes_on_when_enough_is_alike() -> None:
     scene = Scene(shadowed())
     pass_s(scene, 12)
-    assert scene.status().missing == ["gate alike: mismatch_rate: no data to compare with 5%"]
+    gate, exposure, guard = scene.status().missing
+    assert gate.startswith("gate alike: mismatch_rate: no data to compare with 5%; no samples come")
+    assert exposure == "0 of 20 dual runs in this step"
+    assert guard == "trigger it cannot judge: mismatch_rate: no data to judge by yet"
     compared(scene, 99, 0)
     pass_s(scene, 2)
     assert scene.where == "progressing shadow 0"

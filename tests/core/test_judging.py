@@ -12,7 +12,7 @@ from guardian.core.outputs import Alert, Decision
 from guardian.core.rollout import METRICS, Op, RollbackPolicy, Rule
 from guardian.core.windows import tally_of
 from guardian.core.words import Action, Outcome, Reason
-from tests.core.scenes import FLAG, TELEMETRY, Scene, above, below, bucket, gate, spec, step, trigger
+from tests.core.scenes import FLAG, PREVIOUS, TELEMETRY, Scene, above, below, bucket, gate, spec, step, trigger
 
 LONG = step("only", 1_000, bake_s=3_600)
 
@@ -216,7 +216,9 @@ def test_an_alert_on_a_count_does_not_flap_between_arrival_and_watermark() -> No
 
 def test_a_limit_per_step_counts_from_the_step_and_not_from_before() -> None:
     crashes = trigger(above("crash_count", 2, over_s=0))
-    scene = Scene(spec(step("canary", 500, bake_s=5), step("full", 10_000, bake_s=50), triggers=(crashes,)))
+    scene = Scene(
+        spec(step("canary", 500, bake_s=5), step("full", 10_000, bake_s=50), triggers=(crashes,), rollback=PREVIOUS)
+    )
     scene.seconds(4, ok=5)
     scene.seconds(1, crash=2)
     scene.seconds(5, ok=5)
@@ -255,7 +257,9 @@ def test_events_without_a_version_count_once_the_change_has_settled() -> None:
 
 def test_a_flag_change_empties_the_windows() -> None:
     errors = trigger(above("error_rate", 0.05, over_s=60, hold_s=3))
-    scene = Scene(spec(step("canary", 500, bake_s=100), step("full", 10_000, bake_s=100), triggers=(errors,)))
+    scene = Scene(
+        spec(step("canary", 500, bake_s=100), step("full", 10_000, bake_s=100), triggers=(errors,), rollback=PREVIOUS)
+    )
     scene.seconds(10, ok=97, error=3)
     scene.command("promote")
     scene.seconds(3, ok=93, error=7)
@@ -363,7 +367,7 @@ def test_too_few_samples_leave_a_gate_inconclusive() -> None:
 def test_a_gate_may_roll_back_when_its_time_is_out() -> None:
     steps = (step("canary", 500, bake_s=1), step("half", 5_000, bake_s=2, timeout_s=3, gates=GATED[0].gates,
                                                  on_gate_fail=Action.ROLLBACK), step("full", 10_000))  # fmt: skip
-    scene = Scene(spec(*steps))
+    scene = Scene(spec(*steps, rollback=PREVIOUS))
     scene.seconds(12, ok=50, error=50)
     assert scene.where == "rolled_back canary 500"
     assert scene.decision().reason is Reason.GATE_TIMED_OUT
@@ -407,7 +411,7 @@ def test_a_promotion_waits_while_a_trigger_is_in_its_hold() -> None:
 
 def test_a_second_firing_after_a_rollback_to_a_step_goes_to_zero() -> None:
     errors = trigger(above("error_rate", 0.05, over_s=5))
-    scene = Scene(spec(triggers=(errors,)))
+    scene = Scene(spec(triggers=(errors,), rollback=PREVIOUS))
     scene.command("promote", force=True)
     scene.command("promote", force=True)
     scene.seconds(2, error=100)
@@ -565,7 +569,7 @@ def test_silence_after_a_rollback_does_not_end_its_alert_but_a_person_does() -> 
 
 def test_an_archived_rollout_is_not_judged() -> None:
     scene = Scene(spec(step("full", 10_000, bake_s=0), triggers=(trigger(above("crash_count", 0, over_s=0)),)))
-    scene.seconds(2)
+    scene.seconds(4, ok=5)
     scene.command("archive")
     scene.seconds(2, crash=9)
     assert scene.where == "archived full 10000"

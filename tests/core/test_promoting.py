@@ -21,7 +21,7 @@ def test_on_fresh_evidence_a_promotion_is_accepted_and_says_what_it_did_not_wait
     scene = fresh(step("canary", 500, bake_s=60), step("full", 10_000))
     answer = scene.command("promote")
     assert (answer.accepted, answer.reason, scene.where) == (True, "OPERATOR", "progressing full 10000")
-    assert answer.text.startswith("promoted by ann: because; what was missing: 59s of the bake of 1m")
+    assert answer.text.startswith("promoted by ann: because; what was missing: 1s of the bake of 1m is over")
 
 
 def test_a_gate_that_has_seen_nothing_is_named_in_the_promotion() -> None:
@@ -89,10 +89,10 @@ def test_the_text_of_a_rollout_that_waits_is_what_is_missing_now() -> None:
     scene = fresh(step("canary", 500, bake_s=60), step("full", 10_000))
     scene.seconds(10, ok=5)
     status = scene.status()
-    assert (status.reason, status.text) == ("BAKING", "49s of the bake of 1m")
+    assert (status.reason, status.text) == ("BAKING", "11s of the bake of 1m is over")
     assert status.text == "; ".join(status.missing)
     scene.seconds(5, ok=5)
-    assert scene.status().text == "44s of the bake of 1m"
+    assert scene.status().text == "16s of the bake of 1m is over"
 
 
 def test_the_text_of_a_rollout_that_waits_for_nothing_is_why_it_stands_there() -> None:
@@ -107,5 +107,5 @@ def test_a_summary_of_a_rollout_that_waits_says_what_is_missing_now() -> None:
     scene.seconds(310, ok=1)
     (summary,) = [each for each in scene.all(Decision) if each.reason == "SUMMARY"]
     first = next(each for each in scene.all(Decision) if each.reason == "BAKING")
-    assert summary.text.endswith("of the bake of 1h")
+    assert summary.text.endswith("of the bake of 1h is over")
     assert summary.text != first.text

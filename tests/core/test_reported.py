@@ -12,7 +12,7 @@ from guardian.core.words import Action, Outcome
 from guardian.spec.rule_checks import Use
 from guardian.spec.rules import parse_rule
 from tests.core.figures import cell, pass_s, shown, watching
-from tests.core.scenes import Scene, spec, step
+from tests.core.scenes import PREVIOUS, Scene, spec, step
 
 LONG = (step("half", 5_000, bake_s=36_000), step("full", 10_000, bake_s=3_600))
 
@@ -143,7 +143,7 @@ def test_a_figure_from_outside_stands_until_it_is_replaced_and_shows_its_age() -
 
 def test_a_figure_that_led_to_a_rollback_does_not_lead_to_the_next_one() -> None:
     rule = watching("metric satisfaction < 4", Action.ROLLBACK)
-    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(rule,)))
+    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(rule,), rollback=PREVIOUS))
     pass_s(scene, 2)
     scene.command("promote", force=True)
     scene.command("metric", name="satisfaction", value=3.9)

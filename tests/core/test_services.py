@@ -14,7 +14,7 @@ from guardian.core.rollout import RolloutSpec, Trigger
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, pack
 from guardian.core.words import Action, Reason
 from tests.core.figures import arms, beat, gauge, pass_s, shown, signs, watching
-from tests.core.scenes import FLAG, T0, Scene, spec, step
+from tests.core.scenes import FLAG, PREVIOUS, T0, Scene, spec, step
 
 LONG = (step("half", 5_000, bake_s=36_000), step("full", 10_000, bake_s=36_000))
 MB = 1e6
@@ -28,6 +28,12 @@ class Goodbye(Heartbeat, array_like=True):
 
 def declared(*triggers: Trigger, **fields: object) -> RolloutSpec:
     return spec(*LONG, triggers=triggers, **fields)
+
+
+def raised(rule: str) -> RolloutSpec:
+    """A step of 5 % below the others, and a trigger that goes back to the step before."""
+    triggers = (watching(rule, Action.ROLLBACK),)
+    return spec(step("a", 500, bake_s=36_000), *LONG, triggers=triggers, rollback=PREVIOUS)
 
 
 def reason(verdict: Verdict) -> tuple[str, str]:
@@ -115,7 +121,7 @@ def test_gauge_events_are_gauges_too_and_have_any_name() -> None:
 
 
 def test_after_a_rollback_only_what_comes_since_leads_to_the_next_one() -> None:
-    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(watching("cpu > 80%", Action.ROLLBACK),)))
+    scene = Scene(raised("cpu > 80%"))
     minutes(scene, 2, shop={"cpu_pct": 20.0})
     scene.command("promote")
     for _ in range(12):
@@ -231,7 +237,7 @@ def test_who_was_never_heard_of_is_not_silent() -> None:
 
 
 def test_who_is_silent_already_is_not_held_against_the_next_step() -> None:
-    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(watching("silent for 2m", Action.ROLLBACK),)))
+    scene = Scene(raised("silent for 2m"))
     pass_s(scene, 10, beats=("shop/1", "cart/1"))
     pass_s(scene, 70, beats=("cart/1",))
     scene.command("promote")
@@ -240,7 +246,7 @@ def test_who_is_silent_already_is_not_held_against_the_next_step() -> None:
 
 
 def test_who_stays_silent_after_a_rollback_takes_it_further_and_who_speaks_again_ends_the_alert() -> None:
-    scene = Scene(spec(step("a", 500, bake_s=36_000), *LONG, triggers=(watching("silent for 30s", Action.ROLLBACK),)))
+    scene = Scene(raised("silent for 30s"))
     pass_s(scene, 10, beats=("shop/1", "cart/1"))
     scene.command("promote")
     pass_s(scene, 32, beats=("cart/1",))

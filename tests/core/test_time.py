@@ -301,7 +301,7 @@ def test_a_status_says_what_is_missing_to_move_on() -> None:
     assert scene.status().missing == ["a person to start it: guardian start pricing"]
     scene.command("start")
     scene.seconds(4)
-    assert scene.status().missing == ["7s of the bake of 10s"]
+    assert scene.status().missing == ["3s of the bake of 10s is over"]
     assert [each.state for each in scene.status().steps] == ["current", "ahead", "ahead"]
     scene.command("pause")
     assert scene.status().missing == ["a person to resume it: guardian resume pricing"]

@@ -66,11 +66,11 @@ def test_a_rollout_is_shown_with_its_ladder_why_it_stands_there_and_what_is_miss
     for word in (
         "progressing",
         "5% on",
-        "BAKING: 15m of the bake of 1h",
+        "BAKING: 15m of the bake of 1h is over",
         "▶ canary",
         "15m of bake 1h",
         "· full100%",
-        "45m of the bake of 1h",
+        "15m of the bake of 1h is over",
         "p99_latency 310ms > 300ms for 2m of 5m (n=900)",
         "4,120",
         "0.995%",

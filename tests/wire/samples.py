@@ -62,7 +62,7 @@ def status(**changes: Any) -> RolloutStatus:
         "reason": Reason.BAKING,
         "text": "baked 12m of 1h",
         "steps": [StepStatus("canary", 500, 3_600_000, "current")],
-        "missing": ["48m of the bake"],
+        "missing": ["12m of the bake of 1h is over"],
         "gates": [],
         "triggers": [RuleStatus("errors", "error_rate > 5%", verdict)],
         "figures": {"on": Figures(4120, 16, 0, 11.2, 31.0, None), "off": Figures(80_000)},

@@ -19,11 +19,16 @@ MIGRATION = {"component": "pricing", "event_type": "failure"}
 class OneRollout:
     """An installation with one rollout."""
 
+    compares = False
+
     def variants(self, flag: str) -> Collection[str] | None:
         return ("off", "on") if flag == "new-pricing" else None
 
     def is_settling(self, flag: str, at_s: float) -> bool:
         return flag == "new-pricing" and at_s < NOW_S - 15
+
+    def needs_assignment(self, flag: str) -> bool:
+        return self.compares and flag == "new-pricing"
 
     def has_component(self, component: str) -> bool:
         return component == "pricing"
@@ -110,3 +115,19 @@ def test_where_the_rollouts_are_not_known_nothing_is_said_of_them() -> None:
     assert (
         hints(PLAIN | {"flag": "nope"}, PLAIN | {"ts": NOW_S - 20}, MIGRATION | {"component": "x"}, known=False) == []
     )
+
+
+class Comparing(OneRollout):
+    """The same rollout, with a rule that compares with control."""
+
+    compares = True
+
+
+def test_G4_a_request_without_assignment_is_hinted_where_the_rollout_compares_with_control() -> None:
+    found = Hints(Comparing())
+    for event in (PLAIN, PLAIN, PLAIN | {"assignment": "split"}, PLAIN | {"kind": "exposure"}, MIGRATION):
+        found.look(msgspec.json.encode(event), NOW_S)
+    assert found.sentences() == [
+        "2 events: without assignment: 'new-pricing' compares with control, and no comparison counts it; "
+        "send assignment, or declare assume_split: true in the spec"
+    ]

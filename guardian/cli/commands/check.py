@@ -11,15 +11,21 @@ from guardian.cli.faults import problem_document, problem_text
 from guardian.cli.options import Json
 from guardian.cli.screen import answers, notes, print_json
 from guardian.cli.specs import Found, examine
-from guardian.errors import Exit
+from guardian.errors import Exit, SettingsError
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files; '-' for stdin.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on advice too.")]
 
 
-def check(files: Files, strict: Strict = False, as_json: Json = False) -> Exit:
-    """Check specs whole: every problem with file, line and path, then advice."""
-    found = [examine(path) for path in files]
+Traffic = Annotated[
+    str, typer.Option("--traffic", metavar="RATE", help="Requests to the flag, as 40/s, 12/m or 1000/h.")
+]
+
+
+def check(files: Files, traffic: Traffic = "", strict: Strict = False, as_json: Json = False) -> Exit:
+    """Check specs whole: every problem with file, line and path, then advice; which rules cannot judge at a traffic."""
+    per_second = _per_second(traffic)
+    found = [examine(path, per_second) for path in files]
     wrong = sum(len(one.problems) for one in found)
     advised = sum(len(one.advice) for one in found)
     code = Exit.USAGE if wrong else Exit.NO if strict and advised else Exit.OK
@@ -35,6 +41,17 @@ def check(files: Files, strict: Strict = False, as_json: Json = False) -> Exit:
     return code
 
 
+def _per_second(traffic: str) -> float | None:
+    from guardian.spec.traffic import parse_traffic  # noqa: PLC0415 (heavy, and only needed when somebody asks)
+
+    if not traffic:
+        return None
+    per_second = parse_traffic(traffic)
+    if per_second is None:
+        raise SettingsError(f"not a traffic: {traffic!r}", "write it as 40/s, 12/m or 1000/h")
+    return per_second
+
+
 def _show(one: Found) -> None:
     """Problems and advice to stderr, the good word to stdout."""
     for problem in one.problems:
@@ -46,6 +63,8 @@ def _show(one: Found) -> None:
         count = len(one.spec.triggers) + sum(len(step.triggers) for step in one.spec.steps)
         answers().print(f"{one.source}: {one.spec.flag}, {steps} steps, {count} triggers, revision {one.spec.revision}")
         answers().print(one.meaning, soft_wrap=True, markup=False)
+        if one.traffic:
+            answers().print("\n" + "\n".join(one.traffic), soft_wrap=True, markup=False)
 
 
 def _document(one: Found) -> dict[str, object]:
@@ -56,6 +75,7 @@ def _document(one: Found) -> dict[str, object]:
         "flag": one.spec.flag if one.spec else "",
         "revision": one.spec.revision if one.spec else "",
         "meaning": one.meaning,
+        "traffic": one.traffic,
         "problems": [problem_document(problem, one.source) for problem in one.problems],
         "advice": [problem_document(problem, one.source) for problem in one.advice],
     }
