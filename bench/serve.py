@@ -89,9 +89,19 @@ def head(method: str, path: str, role: str, *more: str) -> bytes:
 
 def start_guardian(**settings: str) -> tuple[Target, list[subprocess.Popen[str]]]:
     """Start a whole guardian, and a serve of its own with tokens; returns it, and what must be stopped."""
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        return _start_guardian(processes, **settings), processes
+    except BaseException:
+        stop(processes)
+        raise
+
+
+def _start_guardian(processes: list[subprocess.Popen[str]], **settings: str) -> Target:
     whole = subprocess.Popen(
         [GUARDIAN, "dev", "--prefix", "bench", "--http-port", "0", "--json"], stdout=subprocess.PIPE, text=True
     )
+    processes.append(whole)
     assert whole.stdout is not None
     text = ""
     while not text.rstrip().endswith("}") or text.count("{") != text.count("}"):
@@ -111,6 +121,7 @@ def start_guardian(**settings: str) -> tuple[Target, list[subprocess.Popen[str]]
         **{f"GUARDIAN_{name.upper()}": value for name, value in settings.items()},
     }
     serve = subprocess.Popen([GUARDIAN, "run", "--role", "serve"], env=environ, text=True)
+    processes.insert(0, serve)
     target = Target(port)
     give_up_at = time.monotonic() + READY_WITHIN_S
     while not target.is_ready():
@@ -119,7 +130,7 @@ def start_guardian(**settings: str) -> tuple[Target, list[subprocess.Popen[str]]
         time.sleep(0.1)
     assert target.command("", SPEC) == 200
     assert target.command(f"/{FLAG}/start", {}) == 200
-    return target, [serve, whole]
+    return target
 
 
 def stop(processes: list[subprocess.Popen[str]]) -> None:
@@ -134,9 +145,9 @@ def operate(port: int) -> None:
     """The operator: `kill` again and again until told to stop, then the seconds that each took, as JSON."""
     took, failed, going = list[float](), 0, [True]
     signal.signal(signal.SIGTERM, lambda *_: going.clear())
-    target = Target(port)
+    target, parent = Target(port), os.getppid()
     print("up", flush=True)
-    while going:
+    while going and os.getppid() == parent:
         began_s = time.perf_counter()
         try:
             failed += target.command(f"/{FLAG}/kill", {"reason": "bench"}) != 200
@@ -317,6 +328,7 @@ def main() -> None:
         return
     if given.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     asyncio.run(run(given.only, given.seconds))
 
 
