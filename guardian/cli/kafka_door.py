@@ -11,11 +11,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from guardian.cli.door import Answers, Said, Sayings, Seen, Topic
-from guardian.cli.reading import Newest, Present, reached, reaching, read_present
+from guardian.cli.reading import REACH_S, Newest, Present, reached, reaching, read_present
 from guardian.cli.sending import Sent, send_lines
 from guardian.core.inputs import Command
 from guardian.core.words import ALL_FLAGS
-from guardian.errors import DecodeError
+from guardian.errors import DecodeError, TransportError
 from guardian.kafka.answers import Gathering
 from guardian.kafka.catalogue import TOPICS
 from guardian.kafka.clients import consumer, producer, require_topics
@@ -84,7 +84,7 @@ class KafkaDoor:
             return Answers(given, waited=False)
         async with reached(consumer(settings), settings) as listener:
             # Step 1: stand at the end before the command is sent, or the answer could be missed.
-            async with reaching(settings):
+            async with _telling_refusals(settings), reaching(settings):
                 await _stand_at_end(listener, settings, given.flag)
             # Step 2: send, before anything else is looked up: it may be an emergency.
             await _send(settings, given)
@@ -219,3 +219,19 @@ def _take_status(gathering: Gathering, value: bytes) -> None:
     with suppress(DecodeError):
         status = decode_status(value)
         gathering.take_status(status.state.flag, status.turn)
+
+
+@asynccontextmanager
+async def _telling_refusals(settings: Settings) -> AsyncIterator[None]:
+    """Say that a right is missing where a client only waited in vain: it is not shown a topic that it may not see.
+
+    Asked afterwards, not before: a kill must not wait for it.
+    """
+    try:
+        yield
+    except TransportError as error:
+        if isinstance(error.__cause__, TimeoutError):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REACH_S / 2):
+                    await require_topics(settings, [settings.topic(name) for name in ("decisions", "commands")])
+        raise
