@@ -59,8 +59,7 @@ def check_four(values: list[bytes]) -> None:
     assert {event.component for event in events} == {"jax_optimization"}
     (success,) = [event for event in events if event.event_type == "success"]
     assert (success.duration, success.service) == (0.123, "fits")
-    assert success.metadata is not None
-    assert success.metadata.feature_flag_enabled is True
+    assert success.enabled is True
     (dual_run,) = [event for event in events if event.event_type == "dual_run"]
     assert (dual_run.match, dual_run.control_ms, dual_run.candidate_ms, dual_run.flag) == (False, 11.0, 7.5, "jax")
     (failure,) = [orjson.loads(value) for value in values if b'"failure"' in value]
@@ -106,8 +105,7 @@ def test_unconfigured_events_are_dropped_and_counted_with_one_warning(caplog: py
     [
         ("c", "perhaps"),
         ("c", ["list"]),
-        ("c", "success", 1.0, {"x": 2**70}),
-        ("c", "success", 1.0, {"x": "y" * 70_000}),
+        ("half \ud83d", "success"),
     ],
     ids=lambda arguments: str(arguments)[:40],
 )
@@ -134,3 +132,14 @@ def test_a_file_that_cannot_be_written_costs_events_and_nothing_else(tmp_path: P
     log_migration_event("c", "success")
     assert flush_migration_events(10)
     assert dropped_migration_events() == 1
+
+
+@pytest.mark.parametrize("odd", [2**70, "y" * 70_000, "half \ud83d"], ids=["number", "long", "half"])
+def test_B6_metadata_that_cannot_be_sent_is_left_out_and_says_which_variant_ran(tmp_path: Path, odd: Any) -> None:
+    path = tmp_path / "events.jsonl"
+    configure(path=path)
+    log_migration_event("c", "failure", -1.0, {"x": odd, "feature_flag_enabled": False}, control_ms="fast")
+    assert flush_migration_events(2.0)
+    (event,) = [decode_migration(line) for line in path.read_bytes().splitlines()]
+    assert (event.event_type, event.enabled, event.duration, event.control_ms) == ("failure", False, None, None)
+    assert (dropped_migration_events(), migrations.left_out_migration_fields()) == (0, 3)
