@@ -21,7 +21,7 @@ from guardian.kafka.free_ports import free_ports
 VERSION: Final = "4.1.2"
 POM: Final = Path(__file__).with_name("apache.xml")
 FETCH_WITHIN_S: Final = 900.0
-START_WITHIN_S: Final = 60.0
+START_WITHIN_S: Final = 120.0
 STOP_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1
 _LOG_TAIL_CHARS: Final = 2_000
@@ -315,7 +315,7 @@ async def _answers(port: int) -> bool:
         await writer.wait_closed()
     except OSError:
         return False
-    client = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=2_000)
+    client = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=10_000)
     try:
         await client.start()
         return bool((await client.describe_cluster())["brokers"])

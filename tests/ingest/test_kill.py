@@ -55,10 +55,19 @@ class Ingests:
         self._command = [sys.executable, "-m", "tests.ingest.process", settings.bootstrap, settings.prefix]
         self._folder = folder
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._said_before: dict[int, int] = {}
 
     def start(self, number: int) -> None:
-        with (self._folder / f"ingest-{number}.log").open("ab") as log:
+        with self._log(number).open("ab") as log:
+            self._said_before[number] = log.tell()
             self._running[number] = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def have_begun(self) -> bool:
+        """Whether each of the present processes has had partitions: one that still starts cannot end in good order."""
+        return all(b"generation" in self._log(number).read_bytes()[at:] for number, at in self._said_before.items())
+
+    def _log(self, number: int) -> Path:
+        return self._folder / f"ingest-{number}.log"
 
     def signal(self, number: int, what: signal.Signals) -> None:
         self._running[number].send_signal(what)
@@ -114,6 +123,7 @@ async def _survives(settings: Settings, ingests: Ingests, chance: random.Random)
             await eventually(all_is_applied)
             ingests.signal(victim, signal.SIGCONT)
         await eventually(all_is_applied)
+        await eventually(ingests.have_begun)
         codes = ingests.end()
         # What the processes still wrote at their end must not change anything either.
         await log.read()
