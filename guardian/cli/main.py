@@ -31,6 +31,7 @@ from guardian.cli.commands.resume import resume
 from guardian.cli.commands.rollback import rollback
 from guardian.cli.commands.run import run as run_command
 from guardian.cli.commands.send import send
+from guardian.cli.commands.signing import signing
 from guardian.cli.commands.start import start
 from guardian.cli.commands.status import status
 from guardian.cli.commands.tail import tail
@@ -58,6 +59,7 @@ _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
         "run": run_command,
         "topics": topics,
         "token": token,
+        "signing": signing,
         "doctor": doctor,
         "send": send,
         "checkpoint": checkpoint,

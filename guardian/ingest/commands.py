@@ -10,8 +10,10 @@ from aiokafka import ConsumerRecord
 from guardian.core.inputs import Batch, Command, Source
 from guardian.core.words import ALL_FLAGS
 from guardian.errors import DecodeError
+from guardian.ingest.provenance import admitted
 from guardian.ingest.ranges import RANGE_BYTES, Closed, DeadLetter, Tally
 from guardian.kafka.partition import partition_of
+from guardian.kafka.signing import SigningKeys
 from guardian.wire.commands import decode_command
 from guardian.wire.inputs import encode_payload
 
@@ -21,10 +23,12 @@ class CommandFolder:
 
     Args:
         partitions: input partitions; a command for all flags goes to each.
+        keys: what proves who gave a command.
     """
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, keys: SigningKeys) -> None:
         self._partitions = partitions
+        self._keys = keys
         self._commands: dict[int, list[Command]] = defaultdict(list)
         self._dead: list[DeadLetter] = []
         self._tally = Tally()
@@ -54,7 +58,7 @@ class CommandFolder:
         self._arrival_ms = max(self._arrival_ms, record.timestamp)
         self._bytes += 200 + len(record.value or b"")
         try:
-            command = decode_command(record.value or b"")
+            command = admitted(decode_command(record.value or b""), record, self._keys)
         except DecodeError as error:
             self._tally.dead_letters += 1
             self._dead.append(DeadLetter.of(record, error))

@@ -26,6 +26,7 @@ from guardian.ingest.ranges import Folder
 from guardian.ingest.session import Clients, Plan, Session
 from guardian.kafka.clients import admin, consumer, producer, running
 from guardian.kafka.settings import Settings
+from guardian.kafka.signing import SigningKeys
 from guardian.kafka.topic_ids import topic_ids
 
 log = logging.getLogger(__name__)
@@ -134,11 +135,11 @@ async def _check_partitions(doer: AIOKafkaProducer, settings: Settings, name: st
 def _plan(settings: Settings, kind: Kind, rollouts: Rollouts) -> Plan:
     migrations, partitions = settings.topic("migrations"), settings.partitions
     sources = (settings.topic("telemetry"), migrations) if kind == "telemetry" else (settings.topic("commands"),)
-    bounds = Bounds(partitions, settings.future_ms)
+    bounds, keys = Bounds(partitions, settings.future_ms), SigningKeys.of(settings)
 
     def new_folder(source: TopicPartition) -> Callable[[], Folder]:
         if kind == "commands":
-            return lambda: CommandFolder(partitions)
+            return lambda: CommandFolder(partitions, keys)
         return lambda: Coalescer(rollouts, bounds, migrations=source.topic == migrations)
 
     return Plan(

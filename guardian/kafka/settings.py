@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,6 +23,10 @@ EMBEDDED_PARTITIONS = 4
 
 
 MAX_TOKEN_NAME_CHARS = 128
+SIGNING_KEY_BYTES = 32
+MAX_SIGNING_KEYS = 16
+KEY_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+_KEY_PATTERN = rf"[0-9a-fA-F]{{{2 * SIGNING_KEY_BYTES},}}"
 
 
 def digest_of(token: str) -> str:
@@ -106,6 +111,13 @@ class Settings(BaseModel):
     serve_port: int = Field(8620, ge=0, le=65_535, description="the port that serve listens on; 0 for any free one")
     serve_body_bytes: int = Field(4_194_304, ge=65_536, le=67_108_864, description="the largest body that serve takes")
     tokens: tuple[Token, ...] = Field((), max_length=1_000, repr=False, description="who may use serve: [[tokens]]")
+    signing_keys: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        max_length=MAX_SIGNING_KEYS,
+        repr=False,
+        description="what proves who gave a command: [signing] keys, by id: hex, or a file that holds it",
+    )
+    signing_current: str = Field("", description="[signing] current: the id of the key that serve signs with")
     security_protocol: SecurityProtocol = Field(
         SecurityProtocol.PLAINTEXT,
         description="what the brokers' port speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
@@ -155,6 +167,29 @@ class Settings(BaseModel):
                 raise ValueError(f"two tokens have the same {what}")
         return tokens
 
+    @field_validator("signing_keys", mode="before")
+    @classmethod
+    def _signing_keys_are_read(cls, value: Any) -> Any:
+        """GUARDIAN_SIGNING_KEYS is JSON; a key that is no hex is the path of a file that holds it."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise ValueError("GUARDIAN_SIGNING_KEYS is a JSON object of ids and keys") from None
+        if not isinstance(value, dict):
+            raise ValueError("an object of ids and keys")
+        return {name: _signing_key(str(name), key) for name, key in value.items()}
+
+    @model_validator(mode="after")
+    def _signing_is_whole(self) -> Settings:
+        """The key that signs is one of those that verify."""
+        if self.signing_current and self.signing_current not in self.signing_keys:
+            raise SettingsError(
+                f"[signing] current is {self.signing_current!r}, which is not one of keys",
+                "guardian signing new makes a key, and says what goes where",
+            )
+        return self
+
     def topic(self, name: str) -> str:
         """Return a topic's full name, such as `guardian.flags` for `flags`."""
         return f"{self.prefix}.{name}"
@@ -162,6 +197,32 @@ class Settings(BaseModel):
     def group(self, name: str) -> str:
         """Return a consumer group's full name, such as `guardian.ingest` for `ingest`."""
         return f"{self.prefix}.{name}"
+
+
+def _signing_key(name: str, given: Any) -> str:
+    """The key in hex."""
+    if re.fullmatch(KEY_ID_PATTERN, name) is None:
+        raise ValueError("a key id has letters, digits, '_' and '-', 32 at most")
+    text = given.get_secret_value() if isinstance(given, SecretStr) else str(given)
+    if re.fullmatch(_KEY_PATTERN, text) is None:
+        try:
+            text = Path(text).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            # What was given stands in no error: it may be a key that was copied in part.
+            raise ValueError(f"key {name}: neither {2 * SIGNING_KEY_BYTES} hex digits nor a file") from None
+    if re.fullmatch(_KEY_PATTERN, text) is None or len(text) % 2:
+        raise ValueError(f"key {name}: its file does not hold {2 * SIGNING_KEY_BYTES} hex digits or more")
+    return text.lower()
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """The table `[signing]` as settings of their own."""
+    table = values.pop("signing", None)
+    if isinstance(table, dict):
+        values |= {f"signing_{name}": value for name, value in table.items()}
+    elif table is not None:
+        raise SettingsError("signing is a table", "write it as guardian signing new shows it")
+    return values
 
 
 def _security_fault(given: Settings) -> tuple[str, str] | None:
@@ -226,7 +287,7 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     path = file or Path(FILE_NAME)
     if file is not None or path.exists():
         try:
-            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+            values.update(_flat(tomllib.loads(path.read_text(encoding="utf-8"))))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}", "correct the file or leave it out") from error
     said = {name: environ.get(ENV_PREFIX + name.upper()) for name in Settings.model_fields}

@@ -17,6 +17,7 @@ from guardian.errors import DecodeError
 from guardian.kafka.answers import Gathering
 from guardian.kafka.partition import partition_of
 from guardian.kafka.settings import Settings
+from guardian.kafka.signing import SigningKeys
 from guardian.serve import metrics
 from guardian.serve.faults import Refused
 from guardian.serve.replies import json_reply
@@ -113,6 +114,7 @@ class Desk:
     def __init__(self, settings: Settings, writer: Writer) -> None:
         self._settings = settings
         self._writer = writer
+        self._keys = SigningKeys.of(settings)
         self._open: dict[str, Gathering] = {}
 
     def on_decision(self, decision: Decision) -> None:
@@ -153,4 +155,6 @@ class Desk:
         except DecodeError as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason, error.message, error.fix) from error
         number = partition_of(message.key, self._settings.partitions)
-        return Message(message.topic, message.key, message.value, message.headers, number)
+        # Only what a token has proved: a signature on anything else would make a claim a proof.
+        proof = self._keys.sign(message.value) if command.actor.authenticated else []
+        return Message(message.topic, message.key, message.value, [*message.headers, *proof], number)

@@ -237,5 +237,6 @@ def test_a_token_says_who_gives_a_command_and_what_its_bearer_may(server: Server
         assert "vic is viewer" in viewer.stderr
         operator = guardian("start", "served-token", "--json", bearer="ada")
         (decision,) = json.loads(operator.stdout)["decisions"]
-        assert decision["actor"] == {"name": "ada", "via": "http", "authenticated": True}
+        # Without a signing key serve cannot prove to the log what the token has proved to serve.
+        assert decision["actor"] == {"name": "ada", "via": "http", "authenticated": False}
         assert guardian("list", "--token", "vic").exit_code == 0

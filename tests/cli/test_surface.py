@@ -16,9 +16,9 @@ from guardian.cli.options import duration_s, flag_name
 EXPECTED = {
     "demo", "dev", "run", "init", "apply", "check", "list", "status", "start", "promote", "pause", "resume",
     "rollback", "kill", "unkill", "resolve", "archive", "tail", "send", "topics", "version",
-    "doctor", "explain", "bug", "metric", "checkpoint", "token", "emergency",
+    "doctor", "explain", "bug", "metric", "checkpoint", "token", "emergency", "signing",
 }  # fmt: skip
-GROUPS = {"topics", "metric", "checkpoint", "token", "emergency"}
+GROUPS = {"topics", "metric", "checkpoint", "token", "emergency", "signing"}
 TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
 GOES_THROUGH_SERVE = sorted(set(TALKS_TO_KAFKA) - {"run", "doctor"})
 CHANGES_A_ROLLOUT = (

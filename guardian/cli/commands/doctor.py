@@ -14,6 +14,7 @@ from guardian.cli.doctor.groups import examine_groups
 from guardian.cli.doctor.log import examine_log
 from guardian.cli.doctor.machine import examine_machine
 from guardian.cli.doctor.rollouts import examine_rollouts
+from guardian.cli.doctor.signing import examine_signing
 from guardian.cli.kafka_door import KafkaDoor
 from guardian.cli.options import Json, KafkaOptions
 from guardian.cli.reading import finish
@@ -38,7 +39,7 @@ def doctor(kafka: KafkaOptions, as_json: Json = False) -> Exit:
 
 async def _examine(settings: Settings) -> list[Finding]:
     """The machine, the broker, and if there is one, everything behind it."""
-    found = [*examine_machine(), *await examine_broker(settings)]
+    found = [*examine_machine(), *examine_signing(settings), *await examine_broker(settings)]
     if any(one.check == "broker" and one.level is Level.PROBLEM for one in found):
         return found
     topics = await examine_topics(settings)
