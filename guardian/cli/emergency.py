@@ -144,9 +144,7 @@ async def _write(client: AIOKafkaProducer, settings: Settings, messages: list[Me
         topic = settings.topic(message.topic)
         # By the topic's own number of partitions, whatever the settings of this machine say.
         number = partition_of(message.key, len(await client.partitions_for(topic)))
-        acks.append(
-            await client.send(topic, message.value, key=message.key, partition=number, headers=message.headers)
-        )
+        acks.append(await client.send(topic, message.value, key=message.key, partition=number, headers=message.headers))
     await asyncio.gather(*acks)
 
 

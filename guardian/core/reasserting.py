@@ -15,7 +15,7 @@ from guardian.core.foreign import RAISES_WITHIN_MS, ForeignDocument
 from guardian.core.inputs import Actor, FlagReport, Reassert
 from guardian.core.instant import Cause, Instant, change_flag, decide, stand
 from guardian.core.outputs import Alert
-from guardian.core.served import content_hash, serves_nobody, served_content
+from guardian.core.served import content_hash, served_content, serves_nobody
 from guardian.core.state import RolloutState
 from guardian.core.words import Outcome, Phase, Reason, Severity
 

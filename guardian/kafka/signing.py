@@ -17,8 +17,8 @@ from guardian.kafka.settings import Settings
 SIGNATURE_HEADER: Final = "guardian-signature"
 """`<key id>:<hex>`."""
 REPLAY_MS: Final = 300_000
-"""So far may a command's own time be from the record's broker timestamp: a signed record that is sent again later proves
-nothing."""
+"""A command's own time and the record's broker timestamp differ by no more: a signed record that is sent again later
+proves nothing."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from typing import Any, Final
 import msgspec
 from aiokafka import ConsumerRecord
 
+from guardian.core.epochs import too_far_ahead
 from guardian.core.events import BEAT_KEY
 from guardian.core.outputs import Alert, Decision, FlagState, Rollback, RolloutStatus
+from guardian.core.served import serves_nobody
 from guardian.errors import DecodeError, DecodeReason
 from guardian.serve import metrics
 from guardian.serve.streams import Hub, Stream
@@ -44,6 +46,8 @@ class Board:
         self.rollbacks: deque[Rollback] = deque(maxlen=KEPT_ROLLBACKS)
         self.alerts: dict[str, Alert] = {}
         self.beats: dict[int, float] = {}
+        self._pairs: dict[str, tuple[int, int]] = {}
+        self._beat_ms = 0
         self.live = False
         """Whether the past has been read: before, what is here is not the whole."""
         self._hub = hub
@@ -106,21 +110,33 @@ class Board:
             return
         flag = _text(record.key)
         if record.value is None:
-            self.states.pop(flag, None)
-            self.documents.pop(flag, None)
+            for known in (self.states, self.documents, self._pairs):
+                known.pop(flag, None)
             self._hub.publish(Stream.FLAGS, {"flag": flag, "document": None})
             return
         document = _json(record.value)
         state = document_state(flag, document)
-        present = self.states.get(flag)
-        if present is None or (state.epoch, state.version) > (present.epoch, present.version):
+        if self._is_news(state):
             self.states[flag], self.documents[flag] = state, document
             self._hub.publish(Stream.FLAGS, {"flag": flag, "document": document})
+
+    def _is_news(self, state: FlagState) -> bool:
+        """Whether a document replaces what is here; as the SDK decides it, so that both show the same."""
+        pair, present = (state.epoch, state.version), self._pairs.get(state.flag, (-1, -1))
+        if too_far_ahead(*pair, max(int(time.time() * 1_000), self._beat_ms)):
+            if not serves_nobody(state):
+                raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {state.flag}: version {pair} is absurd")
+            # It is obeyed, and the next one replaces it whatever pair it claims.
+            return self.states.get(state.flag) != state
+        if pair > present:
+            self._pairs[state.flag] = pair
+        return pair > present
 
     def _take_beat(self, record: ConsumerRecord) -> None:
         """Note when it came. One from before we read is as old as the writer's clock says, a later one is new."""
         if record.value is None:
             return
+        self._beat_ms = max(self._beat_ms, record.timestamp)
         now_s = time.monotonic()
         age_s = 0.0 if self.live else max(0.0, time.time() - record.timestamp / 1_000)
         self.beats[record.partition] = now_s - age_s

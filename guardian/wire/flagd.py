@@ -12,6 +12,7 @@ from guardian.core.words import Phase, Reason
 from guardian.errors import DecodeError, DecodeReason
 from guardian.wire.reasons import reason_of
 
+
 class Metadata(msgspec.Struct, frozen=True):
     """Guardian's own part of the document. Flat scalars: readers refuse anything nested.
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from guardian.core.commands import COMMANDS, FOR_ALL
 from guardian.core.engine import Engine
 from guardian.core.inputs import Batch, Command, Record
-from guardian.core.outputs import Decision, FlagChange
+from guardian.core.outputs import Decision
 from guardian.core.rollout import RolloutSpec, Variants
 from guardian.core.words import Action, Outcome, Phase
 from tests.core import scenes

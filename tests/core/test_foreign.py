@@ -191,7 +191,10 @@ def test_an_older_document_that_stays_on_top_is_healed_without_an_alarm_whatever
 
 def test_another_build_that_writes_the_same_pair_otherwise_is_healed_without_an_alarm() -> None:
     scene = Scene(spec())
-    other = {**served_content(scene.flag()), "targeting": {"if": [{"<": [{"var": "guardian_split"}, 500]}, "on", "off"]}}
+    other = {
+        **served_content(scene.flag()),
+        "targeting": {"if": [{"<": [{"var": "guardian_split"}, 500]}, "on", "off"]},
+    }
     (state,) = written(report(scene, scene.flag(), content=other))
     assert state.epoch == 0
     assert scene.all(Alert) == []

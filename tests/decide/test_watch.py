@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
-from aiokafka import ConsumerRecord
-from msgspec.structs import replace
+import pytest
 
 from guardian.core.inputs import FlagReport
-from guardian.core.outputs import Alert, Decision, FlagChange, FlagState
+from guardian.core.outputs import Alert, FlagChange
 from guardian.core.words import Reason
+from guardian.decide.loop import run_decide
 from guardian.decide.watch import (
     GONE,
     GRACE_MS,
@@ -23,6 +28,7 @@ from guardian.decide.watch import (
     Landed,
     read_found,
 )
+from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.settings import Settings
 from guardian.wire.flagd import flag_document
 from guardian.wire.outputs import decode_alert, decode_decision
@@ -115,7 +121,7 @@ def test_our_own_kill_is_asserted_again_within_seconds_however_long_it_lasts() -
     found, ours = landed(OLD), OURS._replace(is_nobody=True)
     at = [second for second in range(600) if due(found, second * 1_000, ours)]
     most_s = MAX_KILL_PAUSE_MS // 1_000 + 1
-    assert max(later - earlier for earlier, later in zip(at, at[1:], strict=False)) <= most_s
+    assert max(later - earlier for earlier, later in pairwise(at)) <= most_s
     # Also when it became a kill while a long pause was running.
     found = landed(OLD)
     for second in range(600):
@@ -219,3 +225,90 @@ def test_a_zombies_late_document_is_covered_again_by_a_newer_one_that_says_the_s
             await eventually(lambda: len(documents(reader, "new-pricing")) == count + 2)
 
     run(test)
+
+
+ALARMS = {"foreign_document", "another_writer", "emergency"}
+
+
+def beats(reader: Reader) -> int:
+    """How often the partition that was least often heard of has given a sign of life."""
+    counts = Counter(record.partition for record in reader.of("flags") if record.key == b"_beat")
+    return min((counts[number] for number in range(4)), default=0)
+
+
+def said_of_foreign_documents(reader: Reader) -> list[str]:
+    """Alerts and decisions that there are only where somebody else has written."""
+    alerts = [decode_alert(record.value).trigger for record in reader.of("alerts")]
+    reasons = [decode_decision(record.value).reason for record in reader.of("decisions")]
+    return [one for one in alerts if one in ALARMS] + [
+        str(one) for one in reasons if one in (Reason.FOREIGN_DOCUMENT, Reason.EMERGENCY)
+    ]
+
+
+def test_a_take_over_after_a_crash_raises_no_alarm_and_writes_nothing_new(embedded: Broker) -> None:
+    async def test() -> None:
+        settings = settings_for(embedded, "takeover")
+        async with feeding(settings) as feeder, reading(settings, "flags", "alerts", "decisions") as reader:
+            dying = asyncio.create_task(run_decide(settings, stop=asyncio.Event()))
+            await feeder.command("new-pricing", "apply", SPEC)
+            for word in ("start", "kill", "unkill", "pause", "kill"):
+                await feeder.command("new-pricing", word)
+            await eventually(lambda: len(documents(reader, "new-pricing")) == 5)
+            # Without a last checkpoint: the successor reads the log again, and repeats the first documents.
+            dying.cancel()
+            await asyncio.gather(dying, return_exceptions=True)
+            before = beats(reader)
+            async with deciding(settings):
+                await eventually(lambda: beats(reader) >= before + 2)
+                found = documents(reader, "new-pricing")
+                pairs = {(one["metadata"]["epoch"], one["metadata"]["version"]) for one in found}
+                assert len(pairs) == 5
+                assert found[-1]["metadata"]["killed"]
+                assert said_of_foreign_documents(reader) == []
+
+    run(test)
+
+
+@pytest.mark.kafka
+def test_rebalances_and_a_rolling_upgrade_between_two_builds_raise_no_alarm(kafka: ApacheKafka, tmp_path: Path) -> None:
+    async def test() -> None:
+        settings = settings_for(kafka, "rolling")
+        flags = [f"flag-{number}" for number in range(8)]
+        running: list[subprocess.Popen[bytes]] = []
+        async with feeding(settings) as feeder, reading(settings, "flags", "alerts", "decisions") as reader:
+            try:
+                for build in ("process", "other_build", "process", "other_build"):
+                    before = beats(reader)
+                    running.append(start_build(build, settings, tmp_path / "decide.log"))
+                    if len(running) == 1:
+                        for flag in flags:
+                            await feeder.command(flag, "apply", {**SPEC, "flag": flag})
+                            await feeder.command(flag, "start")
+                    # Both are there for a while, and share the partitions; then the older one is gone.
+                    await eventually(lambda least=before + 2: beats(reader) >= least)
+                    if len(running) > 1:
+                        previous = running.pop(0)
+                        previous.kill()
+                        previous.wait()
+                    for flag in flags:
+                        await feeder.command(flag, "kill" if build == "process" else "unkill")
+                    after = beats(reader)
+                    await eventually(lambda least=after + 2: beats(reader) >= least)
+                assert said_of_foreign_documents(reader) == []
+                for flag in flags:
+                    found = documents(reader, flag)
+                    assert len({one["metadata"]["version"] for one in found}) <= 2 + 4 + 2
+                    assert {one["metadata"]["epoch"] for one in found} == {0}
+            finally:
+                for process in running:
+                    process.kill()
+                    process.wait()
+
+    run(test)
+
+
+def start_build(module: str, settings: Settings, log: Path) -> subprocess.Popen[bytes]:
+    """Start a decide process of a build."""
+    words = [settings.bootstrap, settings.prefix, str(settings.partitions)]
+    with log.open("ab") as errors:
+        return subprocess.Popen([sys.executable, "-m", f"tests.decide.{module}", *words], stdout=errors, stderr=errors)

@@ -33,7 +33,9 @@ def test_B10_a_signature_is_of_the_exact_bytes() -> None:
     assert not keys().verify(VALUE + b" ", [header])
 
 
-@pytest.mark.parametrize("signature", [b"", b"k2", b"k2:", b"k9:ab", b"\xff:\xff", b"k2:" + b"0" * 64, b":" + b"0" * 64])
+@pytest.mark.parametrize(
+    "signature", [b"", b"k2", b"k2:", b"k9:ab", b"\xff:\xff", b"k2:" + b"0" * 64, b":" + b"0" * 64]
+)
 def test_B10_anything_else_proves_nothing(signature: bytes) -> None:
     assert not keys().verify(VALUE, [(SIGNATURE_HEADER, signature)])
     assert not keys().verify(VALUE, [])

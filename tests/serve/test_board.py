@@ -32,6 +32,19 @@ def test_a_flag_document_counts_only_when_its_epoch_and_version_are_newer(
     assert models.documents["a"] == flag_document(later if taken else state())
 
 
+def test_B5_a_version_beyond_a_day_is_shown_only_where_it_gives_the_candidate_to_nobody_and_not_for_good() -> None:
+    models = board()
+    models.take("flags", record(state()))
+    models.take("flags", record(state(version=2**63 - 1)))
+    assert models.documents["a"] == flag_document(state())
+    killed = state(version=2**63 - 1, killed=True)
+    models.take("flags", record(killed))
+    assert models.documents["a"] == flag_document(killed)
+    freed = state(version=AT_MS + 1)
+    models.take("flags", record(freed))
+    assert models.documents["a"] == flag_document(freed)
+
+
 def test_a_status_that_is_older_than_what_is_here_changes_nothing() -> None:
     models = board()
     models.take("rollouts", record(status(updated_ms=AT_MS + 5, text="new")))
