@@ -47,14 +47,14 @@ def render() -> str:
     ]
     parts = [block("toml", _EXAMPLE), "## All of them"]
     parts.append(table(["setting", "environment", "unless said", "bounds", "what it is"], rows))
-    return page("Settings", _INTRO, *parts, _tokens())
+    return page("Settings", _INTRO, *parts, _tokens(), _signing())
 
 
 def _default(field: FieldInfo) -> str:
-    value: Any = field.default
+    value: Any = field.get_default(call_default_factory=True)
     if isinstance(value, Path | Enum | str):
         return code(str(value))
-    return "none" if value in ((), None) else code(str(value).lower() if isinstance(value, bool) else f"{value}")
+    return "none" if value in ((), None, {}) else code(str(value).lower() if isinstance(value, bool) else f"{value}")
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -80,3 +80,16 @@ def _tokens() -> str:
     without = "Without any token everybody reads, and only programs on the same machine write."
     parts = ["## Tokens", f"Who may use serve. {how} {where} {without}", block("toml", example)]
     return "\n\n".join([*parts, table(["field", "what it is"], fields), table(["role", "may"], roles)])
+
+
+def _signing() -> str:
+    example = (
+        '[signing]\nkeys = {k1 = "' + "0123456789abcdef" * 4 + '", k2 = "/etc/guardian/signing-k2"}\ncurrent = "k2"'
+    )
+    text = (
+        "What serve signs commands with, and ingest verifies. `guardian signing new` makes a key and says what goes where. "
+        "A key is at least 64 hex digits, or the path of a file that holds them; several verify, `current` signs. "
+        'In the environment: `GUARDIAN_SIGNING_KEYS=\'{"k1": "..."}\'` and `GUARDIAN_SIGNING_CURRENT=k1`. '
+        "[Operations](operations.md#signing) says what it proves."
+    )
+    return "\n\n".join(["## Signing", text, block("toml", example)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,13 +14,14 @@ from guardian.cli.door import Answers, Door
 from guardian.cli.options import NO_REASON, OrderOptions
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, one_line, print_json
+from guardian.cli.second_road import BRAKES, emergency_text, override_text, second_road
 from guardian.cli.specs import file_hint
 from guardian.core.inputs import Command
 from guardian.core.outputs import Decision
 from guardian.core.seen import CLIMBING
 from guardian.core.text import serving_text
 from guardian.core.words import ALL_FLAGS, Reason
-from guardian.errors import DecodeError, Exit, SettingsError
+from guardian.errors import DecodeError, Exit, SettingsError, TransportError
 from guardian.wire.commands import MAX_REASON_CHARS, encode_command
 
 
@@ -48,8 +50,13 @@ def order(kind: str, flag: str, options: OrderOptions, **extra: Any) -> Exit:
         )
     )
     wait_s = 0.0 if options.no_wait else options.wait_s
-    result = finish(_ask(door, given, wait_s))
-    show_answers(result, as_json=options.as_json)
+    try:
+        result, hints = finish(_ask(door, given, wait_s))
+    except TransportError as error:
+        if kind in BRAKES:
+            error.fix = "; ".join([error.fix, emergency_text(given), override_text(flag, None)])
+        raise
+    show_answers(result, as_json=options.as_json, hints=hints)
     return result.code()
 
 
@@ -68,8 +75,10 @@ async def order_seen(door: Door, given: Command) -> Command:
     return replace(given, seen_turn=seen.turn, seen_revision=seen.revision if given.command == "apply" else None)
 
 
-async def _ask(door: Door, given: Command, wait_s: float) -> Answers:
-    return await door.ask(await order_seen(door, given), wait_s)
+async def _ask(door: Door, given: Command, wait_s: float) -> tuple[Answers, list[str]]:
+    """The answers, and what else there is to do when nobody answered."""
+    result = await door.ask(await order_seen(door, given), wait_s)
+    return result, await second_road(door, given) if result.silent else []
 
 
 def checked(given: Command) -> Command:
@@ -81,10 +90,10 @@ def checked(given: Command) -> Command:
     return given
 
 
-def show_answers(result: Answers, *, as_json: bool) -> None:
-    """Print what came back: one line per flag, or one JSON object."""
+def show_answers(result: Answers, *, as_json: bool, hints: Sequence[str] = ()) -> None:
+    """Print what came back: one line per flag, or one JSON object; then what else there is to do."""
     if as_json:
-        print_json(answers_document(result))
+        print_json({**answers_document(result), **({"hints": list(hints)} if hints else {})})
         return
     given = result.command
     if not result.waited:
@@ -105,6 +114,8 @@ def show_answers(result: Answers, *, as_json: bool) -> None:
             f"the command's id is {given.id}",
             soft_wrap=True,
         )
+        for hint in hints:
+            notes().print(f"[bold]   or:[/] {escape(hint)}", soft_wrap=True)
 
 
 def decision_line(decision: Decision) -> str:
