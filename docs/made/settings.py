@@ -87,7 +87,8 @@ def _signing() -> str:
         '[signing]\nkeys = {k1 = "' + "0123456789abcdef" * 4 + '", k2 = "/etc/guardian/signing-k2"}\ncurrent = "k2"'
     )
     text = (
-        "What serve signs commands with, and ingest verifies. `guardian signing new` makes a key and says what goes where. "
+        "What serve signs commands with, and ingest verifies. "
+        "`guardian signing new` makes a key and says what goes where. "
         "A key is at least 64 hex digits, or the path of a file that holds them; several verify, `current` signs. "
         'In the environment: `GUARDIAN_SIGNING_KEYS=\'{"k1": "..."}\'` and `GUARDIAN_SIGNING_CURRENT=k1`. '
         "[Operations](operations.md#signing) says what it proves."

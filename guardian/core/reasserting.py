@@ -62,7 +62,7 @@ def reconcile(state: RolloutState, found: FlagReport, now: Instant) -> bool:
         _write_again(state, now, found)
         return True
     # Step 1: a newer document that gives the candidate to nobody is obeyed, whoever wrote it.
-    if found.everyone == content_hash(state.spec.variants.values[state.spec.variants.control]):
+    if found.everyone == content_hash(state.spec.variants.values.get(state.spec.variants.control)):
         _adopt(state, found, now)
     # Step 2: one that says what ours says takes nothing from anybody, but its pair must not stand above ours.
     elif found.content == content:

@@ -40,7 +40,7 @@ REWINDS: Final = Counter("guardian_decide_rewinds", "Gaps in the delivery that w
 JUMPS: Final = Counter("guardian_decide_jumps", "Gaps in the log itself: evidence started anew", ["partition", "why"])
 REASSERTS: Final = Counter(
     "guardian_decide_reasserts",
-    "Flag documents and statuses written again: there was none, or an older document lay on top",
+    "Reports to the fold that a flag's document or status is not there as it was asserted",
     [],
 )
 RESTARTS: Final = Counter("guardian_decide_restarts", "Starts anew after an error", [])

@@ -8,12 +8,14 @@ folded all that its predecessor had.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from guardian.core.epochs import too_far_ahead
 from guardian.core.events import BEAT_KEY
 from guardian.core.inputs import FlagReport
 from guardian.core.outputs import FlagState
@@ -104,18 +106,32 @@ class _Document(msgspec.Struct):
 
 
 class Landed:
-    """What lies on top for each flag, and since when it is not what we assert."""
+    """What lies on top for each flag, what readers obey of it, and since when it is not what we assert.
+
+    The two differ: a document of ours that lands on a newer one of somebody else hides it, and no reader obeys ours.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, Found] = {}
+        self._obeyed: dict[str, Found] = {}
         self._due_ms: dict[str, int] = {}
+        self._disputed: dict[str, Found] = {}
         self._pauses: dict[str, _Pause] = {}
         self.touched: set[str] = set()
         """Flags of which something has landed since this was emptied."""
 
-    def see(self, flag: str, found: Found) -> None:
-        """Note a record in the order of the topic."""
+    def see(self, flag: str, found: Found, now_ms: int) -> None:
+        """Note a record in the order of the topic.
+
+        Args:
+            flag: its key.
+            found: what it says.
+            now_ms: Unix milliseconds; readers refuse a pair too far ahead of it.
+        """
         self._last[flag] = found
+        is_newer = (found.epoch, found.version) > _pair(self._obeyed.get(flag, GONE))
+        if is_newer and not too_far_ahead(found.epoch, found.version, now_ms):
+            self._obeyed[flag] = found
         self.touched.add(flag)
 
     def has_seen(self, flag: str) -> bool:
@@ -125,7 +141,7 @@ class Landed:
     def miss(self, flag: str) -> None:
         """Note that the topic, read to its end, holds nothing of this flag."""
         if flag not in self._last:
-            self.see(flag, GONE)
+            self.see(flag, GONE, 0)
 
     @property
     def disputed(self) -> set[str]:
@@ -134,10 +150,13 @@ class Landed:
 
     def compare(self, flag: str, ours: Asserted, now_ms: int) -> None:
         """Compare what lies there with what we assert; a flag of which nothing has landed yet is not judged."""
-        found = self._last.get(flag)
+        found = self._found(flag, ours)
         if found is None or ours.stands(found):
             self._due_ms.pop(flag, None)
-        elif flag not in self._due_ms:
+            self._disputed.pop(flag, None)
+            return
+        self._disputed[flag] = found
+        if flag not in self._due_ms:
             self._due_ms[flag] = now_ms + self._pause_ms(flag, ours, now_ms)
         elif ours.is_nobody or found.everyone:
             # It may have become urgent while it waited.
@@ -156,15 +175,26 @@ class Landed:
             doubled = min(2 * (GRACE_MS if fresh else pause.pause_ms), MAX_PAUSE_MS)
             self._pauses[flag] = _Pause(doubled, now_ms)
             self._due_ms[flag] = now_ms + doubled
-        return [(flag, self._last[flag]) for flag in flags]
+        return [(flag, self._disputed[flag]) for flag in flags]
+
+    def _found(self, flag: str, ours: Asserted) -> Found | None:
+        """What is to be compared: what readers obey where it is newer than ours, else what lies on top."""
+        obeyed = self._obeyed.get(flag)
+        if obeyed is not None and _pair(obeyed) > (ours.epoch, ours.version):
+            return obeyed
+        return self._last.get(flag)
 
     def _pause_ms(self, flag: str, ours: Asserted, now_ms: int) -> int:
         pause = self._pauses.get(flag)
         if pause is None or now_ms - pause.reported_ms > FORGET_MS:
             self._pauses.pop(flag, None)
             return GRACE_MS
-        urgent = ours.is_nobody or bool(self._last[flag].everyone)
+        urgent = ours.is_nobody or bool(self._disputed[flag].everyone)
         return min(pause.pause_ms, MAX_KILL_PAUSE_MS) if urgent else pause.pause_ms
+
+
+def _pair(found: Found) -> tuple[int, int]:
+    return found.epoch, found.version
 
 
 def read_found(value: bytes | None) -> Found:
@@ -220,7 +250,7 @@ class FlagWatch:
         async for record in follow(self._settings, ["flags"], from_beginning=True):
             flag = (record.key or b"").decode(errors="replace")
             if flag != BEAT_KEY:
-                self._landed.see(flag, read_found(record.value))
+                self._landed.see(flag, read_found(record.value), max(int(time.time() * 1_000), record.timestamp))
 
     def look_again(self) -> None:
         """Compare all flags at the next check: partitions have become ours."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from guardian.core.inputs import FlagReport
 from guardian.core.outputs import Alert, FlagChange
@@ -40,12 +41,13 @@ from tests.eventually import eventually
 
 OLD, NEW = Found(0, 5, "old"), Found(0, 9, "new")
 OURS = Asserted(0, 9, "new", False)
+NOW_MS = 1_763_700_000_000
 
 
 def landed(*found: Found, flag: str = "a") -> Landed:
     made = Landed()
     for each in found:
-        made.see(flag, each)
+        made.see(flag, each, NOW_MS)
     return made
 
 
@@ -65,7 +67,7 @@ def test_what_stays_on_top_for_the_time_of_grace_is_named() -> None:
 def test_repeated_outputs_that_end_with_the_newest_are_left_alone() -> None:
     found = landed(OLD, NEW, OLD)
     assert due(found, 0) == []
-    found.see("a", NEW)
+    found.see("a", NEW, NOW_MS)
     assert due(found, 10 * GRACE_MS) == []
 
 
@@ -75,6 +77,32 @@ def test_what_is_compared_is_the_pair_and_what_is_served() -> None:
         found = landed(other)
         due(found, 0)
         assert due(found, GRACE_MS) == [("a", other)]
+
+
+def test_B5_a_document_of_ours_does_not_hide_a_newer_one_that_readers_obey() -> None:
+    forged = Found(0, NOW_MS + 3_600_000, "forged")
+    for after in (NEW, GONE):
+        found = landed(NEW, forged, after)
+        due(found, 0)
+        assert due(found, GRACE_MS) == [("a", forged)]
+    absurd = landed(Found(0, 2**63 - 1, "forged"), NEW)
+    due(absurd, 0)
+    assert due(absurd, GRACE_MS) == [], "no reader obeys it, and ours lies on top"
+
+
+def test_B5_a_kill_that_lands_on_a_forged_document_rises_above_it() -> None:
+    topic: list[bytes] = []
+    side = Side(topic, 500)
+    side.second()
+    forged = replace(side.scene.flag(), version=side.scene.t + 3_600_000, weight_bp=10_000)
+    topic.append(msgspec.json.encode(flag_document(forged)))
+    side.scene.command("kill")
+    for _ in range(6):
+        side.second()
+    newest = read_found(topic[-1])
+    assert newest.epoch > forged.epoch
+    assert Asserted.of(side.scene.flag()).stands(newest)
+    assert side.scene.flag().killed
 
 
 def test_a_flag_of_which_nothing_landed_is_named_once_it_is_known_to_be_missing() -> None:
@@ -105,14 +133,14 @@ def test_the_pause_doubles_to_five_minutes_also_when_it_heals_in_between_and_is_
     for second in range(3_000):
         if due(found, second * 1_000):
             at.append(second)
-            found.see("a", NEW)
+            found.see("a", NEW, NOW_MS)
             due(found, second * 1_000)
-            found.see("a", OLD)
+            found.see("a", OLD, NOW_MS)
     assert at[:4] == [3, 10, 23, 48]
     assert at[-1] - at[-2] == MAX_PAUSE_MS // 1_000 + 1
-    found.see("a", NEW)
+    found.see("a", NEW, NOW_MS)
     due(found, 3_000_000)
-    found.see("a", OLD)
+    found.see("a", OLD, NOW_MS)
     due(found, 4_000_000)
     assert due(found, 4_000_000 + GRACE_MS) == [("a", OLD)]
 
@@ -159,7 +187,7 @@ class Side:
     def second(self) -> None:
         """See what landed, report what is due, fold it, write what it says."""
         for value in self.topic[self.read :]:
-            self.landed.see(FLAG, read_found(value))
+            self.landed.see(FLAG, read_found(value), self.scene.t)
         self.read = len(self.topic)
         self.scene.t += 1_000
         ours = Asserted.of(self.scene.flag())
