@@ -17,7 +17,8 @@ The prefix (`guardian` unless said) is a setting and names the environment: one 
 
 - What people and programs read is JSON. Kafka's console consumer or `kcat` can follow it.
 - A topic with "by flag" has its partition from Kafka's murmur2 of the flag's name. The number is fixed for life.
-- Commands, alerts and decisions carry CloudEvents 1.0 headers (binary mode).
+- Commands, alerts and decisions carry CloudEvents 1.0 headers (binary mode). Commands that serve has signed carry
+  `guardian-signature` too: [what it proves](operations.md#signing).
 - `guardian topics create` makes what is missing, `guardian topics check` names what is wrong. Neither changes a topic.
 - The JSON Schemas stand in `schemas/`, with good and bad examples, and an AsyncAPI document beside them.
 - Schemas only grow. Ignore fields that you do not know.

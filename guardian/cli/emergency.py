@@ -142,7 +142,7 @@ async def _write(client: AIOKafkaProducer, settings: Settings, messages: list[Me
     acks = []
     for message in messages:
         topic = settings.topic(message.topic)
-        # By the topic's own number of partitions, whatever the settings of this machine say.
+        # By the topic's own number of partitions: the settings of this machine may be wrong.
         number = partition_of(message.key, len(await client.partitions_for(topic)))
         acks.append(await client.send(topic, message.value, key=message.key, partition=number, headers=message.headers))
     await asyncio.gather(*acks)

@@ -42,7 +42,7 @@ def override_text(flag: str, state: FlagState | None) -> str:
     name = override_name(flag, state.env_prefix if state else "")
     control = state.control if state else "off"
     unknown = "" if state else " (if the spec has an env_prefix, it stands in front)"
-    return f"without Kafka, {name}={control} in the environment of the application{unknown}, and start it anew"
+    return f"without Kafka, {name}={control} in the environment of the application{unknown}, then restart it"
 
 
 async def _state(door: Door, flag: str) -> FlagState | None:
@@ -51,6 +51,6 @@ async def _state(door: Door, flag: str) -> FlagState | None:
     try:
         async with asyncio.timeout(_LOOK_S):
             found = (await door.present()).statuses.get(flag)
-    except Exception:  # whatever keeps it away: the way out is said without it
+    except Exception:  # the way out is said without it
         return None
     return found.state if found else None

@@ -61,7 +61,7 @@ def reconcile(state: RolloutState, found: FlagReport, now: Instant) -> bool:
             return False  # ours was published after the watcher looked: it reports again if that does not heal it
         _write_again(state, now, found)
         return True
-    # Step 1: a newer document that gives the candidate to nobody is obeyed, whoever wrote it.
+    # Step 1: a newer document that gives the candidate to nobody is obeyed, signed or not.
     if found.everyone == content_hash(state.spec.variants.values.get(state.spec.variants.control)):
         _adopt(state, found, now)
     # Step 2: one that says what ours says takes nothing from anybody, but its pair must not stand above ours.

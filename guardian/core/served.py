@@ -44,7 +44,7 @@ def served_content(state: FlagState) -> dict[str, Any]:
 
 
 def content_hash(content: Any) -> str:
-    """Return a hash of plain JSON values, the same whatever the order of their keys."""
+    """Return a hash of plain JSON values, which does not depend on the order of their keys."""
     encoded = msgspec.json.encode(content, order="sorted")
     return hashlib.sha256(encoded).hexdigest()[:_HASH_CHARS]
 

@@ -1,7 +1,7 @@
 """The owner follows guardian.flags and reports through the log where something else lies there than it asserts.
 
 Compaction keeps the last record of a key, also a late one of a zombie, a stranger's document or tombstone; and a topic
-that was made anew holds nothing. The watcher only reports: the fold compares when it reaches the report, when it has
+that was recreated holds nothing. The watcher only reports: the fold compares when it reaches the report, when it has
 folded all that its predecessor had.
 """
 

@@ -1,4 +1,4 @@
-"""Who gave a command, as far as ingest can prove it, and how far ahead its epoch may be."""
+"""The provenance of a command: whether its actor is proved, and whether its epoch is plausible."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CLAIMED: Final = "claimed"
 def admitted(command: Command, record: ConsumerRecord, keys: SigningKeys) -> Command:
     """Return the command as it goes into the log.
 
-    An actor is authenticated only where a signature proves it and its time is that of the record, whatever the command
-    says of itself. An epoch beyond a day is left out: what the command wants is obeyed without it.
+    An actor is authenticated only where a signature proves it and its time is that of the record; what the command says
+    of itself is a claim. An epoch beyond a day is left out: what the command wants is obeyed without it.
 
     Args:
         command: as its sender wrote it.

@@ -1,7 +1,7 @@
 """The newest document of every flag, by (epoch, version); what is not newer is ignored, what is rubbish is counted.
 
 A document whose pair is too far ahead is refused, for nothing could be written over it; unless it gives the candidate
-to nobody: then it is obeyed, and the next one replaces it whatever pair it claimed.
+to nobody: then it is obeyed, and the next one replaces it although its pair is lower.
 """
 
 from __future__ import annotations

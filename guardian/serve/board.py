@@ -126,7 +126,7 @@ class Board:
         if too_far_ahead(*pair, max(int(time.time() * 1_000), self._beat_ms)):
             if not serves_nobody(state):
                 raise DecodeError(DecodeReason.BAD_VALUE, f"flag document of {state.flag}: version {pair} is absurd")
-            # It is obeyed, and the next one replaces it whatever pair it claims.
+            # It is obeyed, and the next one replaces it although its pair is lower.
             return self.states.get(state.flag) != state
         if pair > present:
             self._pairs[state.flag] = pair

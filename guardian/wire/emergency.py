@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 def state_of(flag: str, document: dict[str, Any], control: str) -> FlagState:
-    """Return as much of a flag's state as a document gives that readers obey, whoever wrote it.
+    """Return as much of a flag's state as a document gives that readers obey; guardian need not have written it.
 
     Args:
         flag: its name.

@@ -10,7 +10,7 @@ import pytest
 from guardian.core.inputs import INPUT_FORMAT
 from guardian.decide.metrics import RESTARTS as DECIDE_RESTARTS
 from guardian.decide.metrics import RUBBISH
-from guardian.decide.watch import read_version
+from guardian.decide.watch import GONE, read_found
 from guardian.errors import DecodeError
 from guardian.ingest.metrics import RESTARTS as INGEST_RESTARTS
 from guardian.kafka.settings import Settings
@@ -60,7 +60,7 @@ def test_an_input_that_guardian_did_not_write_is_a_decode_error_and_nothing_else
 
 @pytest.mark.parametrize("value", DOCUMENTS, ids=range(len(DOCUMENTS)))
 def test_a_document_that_guardian_did_not_write_has_no_version(value: bytes | None) -> None:
-    assert read_version(value) is None
+    assert read_found(value) == GONE
 
 
 def restarts() -> float:

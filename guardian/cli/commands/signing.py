@@ -28,8 +28,8 @@ GUARDIAN_SIGNING_KEYS='{{"{key_id}": "{key}"}}'
 GUARDIAN_SIGNING_CURRENT={key_id}
 
 In place of the key may stand the path of a file that holds it.
-To replace a key: add the new one to `keys` of ingest, then of serve, and start them anew; then say it is `current`
-in serve; when all that the old one signed is read (minutes), take the old one out."""
+To replace a key: add the new one to `keys` of ingest, then of serve, and restart them; then make it `current`
+in serve; when everything that the old one signed is read (minutes), remove the old one."""
 
 KeyId = Annotated[str, typer.Option("--id", metavar="ID", help="What the key is called; default from today's date.")]
 
