@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardian.core.inputs import FlagReport
@@ -219,3 +221,44 @@ def test_what_is_remembered_survives_the_snapshot_and_the_report_the_log() -> No
     found = FlagReport(FLAG, 5, 2**63 - 1, "c", "e", "s", 1, 2)
     assert decode_payload(encode_payload(found)) == found
     assert msgspec.json.encode(restored.foreign)
+
+
+FOUND = st.fixed_dictionaries(
+    {
+        "epoch": st.sampled_from([-1, 0, 1, EPOCH - 9, EPOCH, EPOCH + 50, EPOCH + 86_000, EPOCH + 10**6, 2**62]),
+        "version": st.sampled_from([0, T0 - 1, T0 + 500, T0 + HOUR_MS, T0 + DAY_MS - 1, T0 + 2 * DAY_MS, 2**63 - 1]),
+        "weight_bp": st.sampled_from([0, 500, 10_000]),
+        "killed": st.booleans(),
+    }
+)
+STEP = st.one_of(
+    FOUND, st.sampled_from(["kill", "unkill", "rollback", "promote", "start", "resolve"]), st.integers(1, 900)
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(STEP, max_size=30))
+def test_B5_our_kill_stands_above_everything_and_raises_are_bounded(steps: list[Any]) -> None:
+    scene = Scene(spec())
+    raises_ms: list[int] = []
+    for step in steps:
+        before = scene.flag()
+        if isinstance(step, int):
+            scene.t += step * 1_000
+            continue
+        if isinstance(step, str):
+            scene.command(step)
+        else:
+            found = replace(before, **step)
+            report(scene, found)
+            if step["version"] <= scene.t + DAY_MS and step["epoch"] * 1_000 <= scene.t and found.weight_bp == 10_000:
+                ours = scene.flag()
+                if ours.killed and not found.killed:
+                    assert (ours.epoch, ours.version) > (found.epoch, found.version)
+            if scene.flag().epoch > before.epoch and not (before.killed or before.weight_bp == 0):
+                raises_ms += [scene.t] if scene.decision().reason is Reason.FOREIGN_DOCUMENT else []
+        after = scene.flag()
+        assert (after.epoch, after.version) >= (before.epoch, before.version), "our own pair never falls"
+        assert after.epoch * 1_000 <= scene.t + DAY_MS, "readers never refuse it"
+    for first, third in zip(raises_ms, raises_ms[2:], strict=False):
+        assert third - first >= 600_000

@@ -137,11 +137,13 @@ def _page(one: Explanation) -> RenderableType:
     facts.add_row("what", Text(f"{phase}, {moved}"))
     facts.add_row("why", Text(f"{decision.outcome} {decision.reason}: {one.meaning}"))
     facts.add_row("text", Text(decision.text))
+    actor = decision.actor
+    who = f"{actor.name} ({'proved' if actor.authenticated else 'claimed'}, via {actor.via})"
     if decision.command:
-        actor = decision.actor
-        proved = "proved" if actor.authenticated else "claimed"
         answer = "accepted" if decision.accepted else "refused"
-        facts.add_row("command", Text(f"{decision.command} by {actor.name} ({proved}, via {actor.via}), {answer}"))
+        facts.add_row("command", Text(f"{decision.command} by {who}, {answer}"))
+    elif not actor.authenticated:
+        facts.add_row("by", Text(who))
     if decision.trigger:
         facts.add_row("trigger", Text(decision.trigger))
     if one.rule:
