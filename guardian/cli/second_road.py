@@ -9,7 +9,6 @@ from guardian.cli.door import Door
 from guardian.core.inputs import Command
 from guardian.core.outputs import FlagState
 from guardian.core.words import ALL_FLAGS
-from guardian.sdk.document import override_name
 
 BRAKES: Final = ("kill", "rollback")
 _LOOK_S: Final = 3.0
@@ -37,6 +36,9 @@ def emergency_text(given: Command) -> str:
 
 def override_text(flag: str, state: FlagState | None) -> str:
     """Return how an application is taken off a flag by its own environment."""
+    # With it comes the whole SDK, which no other command needs.
+    from guardian.sdk.document import override_name  # noqa: PLC0415
+
     if flag == ALL_FLAGS:
         return "without Kafka, the override of each flag in the environment of its applications"
     name = override_name(flag, state.env_prefix if state else "")
