@@ -8,8 +8,8 @@ from typing import Final
 from guardian.cli.door import Door
 from guardian.core.inputs import Command
 from guardian.core.outputs import FlagState
+from guardian.core.recipients import override_name
 from guardian.core.words import ALL_FLAGS
-from guardian.sdk.document import override_name
 
 BRAKES: Final = ("kill", "rollback")
 _LOOK_S: Final = 3.0
