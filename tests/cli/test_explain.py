@@ -62,7 +62,7 @@ def test_a_fired_trigger_is_explained_with_its_rule_and_both_numbers() -> None:
     one = explained()
     facts = dict(one.evidence)
     assert one.rule == "error_rate > 5% over 1 minute for 5 minutes"
-    assert "roll back to the step before" in one.rule_meaning
+    assert "roll back to 0%" in one.rule_meaning
     assert "throughout 5m" in one.rule_meaning
     assert facts["found"] == "error_rate: 7.3%"
     assert facts["limit"] == "above 5%"

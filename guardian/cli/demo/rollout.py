@@ -19,8 +19,8 @@ steps:
   - {name: full, weight: 100%, bake: 20s}
 triggers:
   - {name: failing, when: "error_count > 10 per step", do: rollback, tell: checkout-team}
-  - {name: error-rate, when: "error_rate > 5% for 5 seconds", do: rollback, tell: checkout-team}
-  - {name: slow, when: "p99_latency > 500ms for 10 seconds", do: rollback, tell: checkout-team}
+  - {name: error-rate, when: "error_rate > 5% for 5 seconds", do: rollback, tell: checkout-team, min_samples: 60}
+  - {name: slow, when: "p99_latency > 500ms for 10 seconds", do: rollback, tell: checkout-team, min_samples: 60}
 rollback: {to: zero, resolve: required}
 """
 
