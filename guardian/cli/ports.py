@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from guardian.errors import SettingsError
 from guardian.kafka.settings import Settings
 
 USUAL_PORT: Final = int(Settings.model_fields["serve_port"].default)
@@ -26,3 +27,18 @@ def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
                 return free_port(host)
             raise
         return int(probe.getsockname()[1])
+
+
+def demand_free(host: str, port: int) -> None:
+    """Find out that a port is taken before a broker is started for nothing.
+
+    Args:
+        host: the address to listen on.
+        port: which; 0 for any, which is never taken.
+
+    Raises:
+        SettingsError: another process listens there.
+    """
+    if port and free_port(host, port) != port:
+        fix = "another process listens there; give another with --http-port, 0 for any free one"
+        raise SettingsError(f"port {port} of {host} is taken", fix)
