@@ -8,7 +8,7 @@ from typing import Final
 from guardian.cli.door import Door
 from guardian.core.inputs import Command
 from guardian.core.outputs import FlagState
-from guardian.core.recipients import override_name
+from guardian.core.override_names import override_name
 from guardian.core.words import ALL_FLAGS
 
 BRAKES: Final = ("kill", "rollback")

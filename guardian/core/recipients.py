@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from guardian.core.outputs import FlagState
+from guardian.core.override_names import override_name
 from guardian.core.text import weight_text
 from guardian.core.words import Phase
-
-
-def override_name(flag: str, env_prefix: str) -> str:
-    """Return the environment variable that overrides a flag; the SDK makes it in the same way."""
-    name = re.sub(r"[^A-Z0-9]", "_", flag.upper())
-    return f"{env_prefix}_{name}" if env_prefix else name
 
 
 def share_left(state: FlagState) -> str:

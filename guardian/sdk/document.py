@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from guardian.core.events import SPLIT_VARIABLE
+from guardian.core.override_names import override_name
 from guardian.errors import DecodeError, DecodeReason
 from guardian.sdk.rules import Rule, RuleError, compile_rule
 
@@ -78,12 +78,6 @@ class FlagDocument:
     def metadata(self, assignment: str) -> dict[str, Scalar]:
         """Return what an evaluation says beside the value; the caller may change it."""
         return {**self.stamp, "assignment": str(assignment)}
-
-
-def override_name(flag: str, env_prefix: str) -> str:
-    """Return the environment variable that overrides a flag, such as SCOUT_MULTIVARIATE_TPE for multivariate-tpe."""
-    name = re.sub(r"[^A-Z0-9]", "_", flag.upper())
-    return f"{env_prefix}_{name}" if env_prefix else name
 
 
 def parse_document(flag: str, value: bytes) -> FlagDocument:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from guardian.core.guards import is_of_dual_runs
-from guardian.core.recipients import override_name
+from guardian.core.override_names import override_name
 from guardian.core.rollout import Against, Op, Origin, RolloutSpec, Rule, Step, Trigger, Unit
 from guardian.core.text import count_text, duration_text, rate_text
 from guardian.core.words import WEIGHT_FULL_BP, Action

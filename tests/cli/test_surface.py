@@ -22,7 +22,7 @@ EXPECTED = {
 }  # fmt: skip
 GROUPS = {"topics", "metric", "checkpoint", "token", "inputs", "emergency", "signing"}
 TALKS_TO_KAFKA = sorted(EXPECTED - {"demo", "dev", "init", "check", "version", *GROUPS})
-GOES_THROUGH_SERVE = sorted(set(TALKS_TO_KAFKA) - {"run", "doctor"})
+GOES_THROUGH_SERVE = sorted(set(TALKS_TO_KAFKA) - {"run"})
 CHANGES_A_ROLLOUT = (
     "apply", "start", "promote", "pause", "resume", "rollback", "kill", "unkill", "resolve", "archive", "bug",
     "dismiss",

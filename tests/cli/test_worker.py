@@ -10,7 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from guardian.cli.main import app
 from guardian.cli.ports import free_port
 from guardian.cli.worker import Role, metrics_served, run_loops, run_roles
 from guardian.errors import Exit, InternalError, SettingsError, TransportError
@@ -178,3 +180,13 @@ def test_fausts_own_life_is_no_news(server: Server) -> None:
     said = server.errors.read_text()
     assert "guardian.dev starting the embedded broker" in said
     assert "[^" not in said, said
+
+
+def test_U11_dev_says_that_its_port_is_taken_before_it_starts_a_broker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(app, ["dev", "--http-port", str(port)])
+    assert result.exit_code == 2
+    assert f"port {port} of 127.0.0.1 is taken" in result.stderr
+    assert "--http-port" in result.stderr
+    assert "broker" not in result.stderr

@@ -93,6 +93,7 @@ def test_the_base_install_brings_the_sdk_and_nothing_of_the_server(
         "guardian",
         "guardian.core",
         "guardian.core.epochs",
+        "guardian.core.override_names",
         "guardian.core.events",
         "guardian.core.split",
         "guardian.errors",

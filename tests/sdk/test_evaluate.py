@@ -9,9 +9,10 @@ import pytest
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
+from guardian.core.override_names import override_name
 from guardian.core.split import split_of
 from guardian.core.words import Phase
-from guardian.sdk.document import FlagDocument, override_name, parse_document
+from guardian.sdk.document import FlagDocument, parse_document
 from guardian.sdk.evaluate import Answer, evaluate
 from guardian.wire.flagd import flag_document
 from tests.sdk.documents import FLAG, document, state, with_targeting, written

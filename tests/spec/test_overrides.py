@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardian.core.recipients import override_name
+from guardian.core.override_names import override_name
 from guardian.sdk import document
 from guardian.spec.advice import advice
 from guardian.spec.load import load_spec

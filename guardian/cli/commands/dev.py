@@ -10,7 +10,7 @@ import typer
 from guardian.cli.broker import Broker, BrokerOption, own_broker
 from guardian.cli.logs import log_to_stderr
 from guardian.cli.options import HttpPort, Json
-from guardian.cli.ports import USUAL_PORT, free_port
+from guardian.cli.ports import USUAL_PORT, demand_free, free_port
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, print_json
 from guardian.cli.worker import Role, run_roles, stop_on_signals
@@ -29,6 +29,7 @@ def dev(
     if http_port is None and settings.serve_port == USUAL_PORT:
         # Nobody has chosen it: a second guardian on this machine is no reason to fail.
         settings = load_settings(prefix=prefix, serve_port=free_port(settings.serve_host, USUAL_PORT))
+    demand_free(settings.serve_host, settings.serve_port)
     log_to_stderr(settings.log_level)
     finish(_dev(broker, settings, as_json))
 

@@ -17,7 +17,7 @@ from guardian.cli.options import DoorOptions, Json
 from guardian.cli.reading import finish
 from guardian.cli.screen import answers, notes, print_json
 from guardian.cli.sending import Sent, check_lines
-from guardian.errors import Exit
+from guardian.errors import Exit, SettingsError
 
 _IN_MEMORY_BYTES: Final = 16_000_000
 """Of stdin; more goes to a temporary file."""
@@ -42,6 +42,10 @@ def send(file: File, where: DoorOptions, to: To = Target.AUTO, skip_bad: Skip = 
     """Send events from a file of JSON Lines to telemetry or migrations: all of them, or with a bad line none."""
     door = where.door()
     topic = "" if to is Target.AUTO else str(to)
+    if topic and where.serve_url():
+        raise SettingsError(
+            "serve tells by the event itself which topic it is for", "leave out --to, or leave out --server"
+        )
     with _opened(file) as lines:
         sent = Sent() if skip_bad else check_lines(lines, topic, where.load().future_ms)
         if not sent.bad_count:

@@ -156,6 +156,9 @@ def _dead_letters(last: dict[int, tuple[int, ConsumerRecord]], now_ms: float) ->
     age_ms = max(int(now_ms - newest.timestamp), 0)
     letter = letter_text(read_letter("", newest.timestamp, newest.headers, newest.value))
     text = f"{count_text(count)} kept, the newest {duration_text(age_ms)} ago: {letter}"
+    letters = [read_letter("", record.timestamp, record.headers, record.value) for _, record in last.values()]
+    if flags := sorted({flag for one in letters for flag in one.flags}):
+        text += f"; the last ones are of {', '.join(flags[:10])}"
     if age_ms > _FRESH_MS:
         return ok("dead letters", text)
     fix = (
