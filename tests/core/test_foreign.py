@@ -136,7 +136,8 @@ def test_the_third_raise_in_ten_minutes_is_not_made_and_alarmed() -> None:
     scene.t += 600_000
     assert len(written(report(scene, foreign(scene, epoch=scene.flag().epoch + 1, weight_bp=10_000)))) == 1
     scene.seconds(601)
-    assert [(each.trigger, each.active) for each in scene.all(Alert)][2:] == [
+    ours = ("foreign_document", "another_writer")
+    assert [(each.trigger, each.active) for each in scene.all(Alert) if each.trigger in ours][2:] == [
         ("foreign_document", False), ("another_writer", False),
     ]  # fmt: skip
 

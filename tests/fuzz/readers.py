@@ -16,7 +16,7 @@ from guardian.cli.views import list_table, status_line, status_page
 from guardian.core.inputs import Actor
 from guardian.core.outputs import Evidence, Rollback
 from guardian.core.words import Reason
-from guardian.decide.watch import read_version
+from guardian.decide.watch import read_found
 from guardian.errors import DecodeError
 from guardian.ingest.known import Rollouts
 from guardian.sdk.store import Store
@@ -94,7 +94,7 @@ class Readers:
             self._rollouts.take(kafka)
             self._show(value)
         if topic == "flags":
-            read_version(value)
+            read_found(value)
             self._evaluate(key, value)
         if topic in _TOPICS:
             self._tail(_TOPICS[topic], key, value)
@@ -103,7 +103,7 @@ class Readers:
 
     def _evaluate(self, key: bytes, value: bytes | None) -> None:
         try:
-            self._store.apply(key, value)
+            self._store.apply(key, value, AT_MS)
         except DecodeError:
             self.unreadable += 1
 
