@@ -26,7 +26,7 @@ from guardian.decide.checkpoint import (
 from guardian.decide.dense import DenseReader, Place, Step
 from guardian.decide.port import Delivered, Port
 from guardian.decide.publish import Publisher
-from guardian.errors import DecodeError, DecodeReason, TransportError
+from guardian.errors import DecodeError, DecodeReason, GuardianError, InternalError, TransportError
 from guardian.wire.dead_letters import dead_letter_record
 from guardian.wire.inputs import decode_payload
 from guardian.wire.outputs import Message
@@ -136,7 +136,7 @@ class Owned:
             what the reader made of it; REWIND asks the caller to `open` and rewind.
 
         Raises:
-            InternalError: not the next record.
+            InternalError: not the next record, or a fault that the fold itself could not contain.
         """
         self.known_end = max(self.known_end, arrival.offset + 1)
         step = self.reader.see(arrival.offset, _now_ms())
@@ -148,8 +148,7 @@ class Owned:
         outputs = self._jump(arrival) if self._leaping is not None else []
         payload = self._read(arrival)
         began_s = time.perf_counter()
-        # The fold is total: what guardian's own code fails on freezes one flag, or is left out.
-        outputs += self.engine.fold(Record(arrival.offset, arrival.log_ms, payload))
+        outputs += self._fold(Record(arrival.offset, arrival.log_ms, payload))
         self._publisher.publish(self.partition, [each for each in outputs if not isinstance(each, InputLeftOut)])
         for output in outputs:
             self._tell_failure(output, arrival)
@@ -159,6 +158,19 @@ class Owned:
         self._shown.fold(arrival.log_ms)
         self.progress_s = time.monotonic()
         return step
+
+    def _fold(self, record: Record) -> list[Output]:
+        """The fold is total: what guardian's own code fails on freezes one flag, or is left out."""
+        try:
+            return self.engine.fold(record)
+        except (GuardianError, MemoryError):
+            raise
+        except Exception as error:
+            place = f"{self.partition}/{record.offset}"
+            raise InternalError(
+                f"folding input {place} failed: {type(error).__name__}: {error}",
+                f"report it with the record: guardian inputs show {place}; guardian inputs skip {place} takes it out",
+            ) from error
 
     def _tell_failure(self, output: Output, arrival: Delivered) -> None:
         """Log, count and keep aside what guardian's own code failed on."""

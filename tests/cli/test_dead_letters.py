@@ -45,7 +45,7 @@ def event(service: str, **fields: Any) -> bytes:
 def test_each_letter_says_why_who_and_where_and_never_what_it_holds(server: Server, through: str) -> None:
     service, flag = f"shop-{through}", f"dead-{through}"
     run = server.served if through == "serve" else server.guardian
-    spoil(server, event(service, flag=flag, outcome="broken"), event(service, flag=flag, latency_ms=-1))
+    spoil(server, event(service, flag=flag, outcome="broken"), event(service, flag=flag, outcome="worse"))
     words = ("tail", "dead-letters", "--no-follow", "--service", service)
     soon(lambda: len(run(*words).stdout.splitlines()) == 2)
 

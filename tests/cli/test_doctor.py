@@ -228,7 +228,7 @@ def test_a_denied_request_is_named() -> None:
     (finding,) = asyncio.run(scene())
     assert (finding.check, finding.level) == ("rights", Level.PROBLEM)
     assert "describe the group guardian.ingest" in finding.text
-    assert "kafka-acls.sh" in finding.fix
+    assert "guardian topics acls" in finding.fix
 
 
 def test_a_broker_of_another_time_is_named_with_what_it_lacks() -> None:

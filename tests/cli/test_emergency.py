@@ -111,6 +111,8 @@ def test_with_every_role_dead_a_flag_goes_off_and_stays_off_when_they_are_back(s
                 told = json.loads(killed.stdout)
                 assert (told["ok"], told["command_sent"], told["flags"][0]["value"]) == (True, True, False)
                 await eventually(lambda: not value(client))
+                epoch = told["flags"][0]["epoch"]
+                await eventually(lambda: documents(reader)[-1]["metadata"]["epoch"] == epoch)
                 before = len(documents(reader))
                 # Step 2: they come back, and adopt it.
                 async with roles(settings, Role.INGEST, Role.DECIDE):

@@ -31,11 +31,12 @@ COMMANDS = [
     ["topics", "describe"],
     ["send", "-"],
 ]
+EVENT = '{"ts": 1, "flag": "f", "variant": "on", "outcome": "ok"}\n'
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_broker_that_is_away_is_exit_3_with_a_way_out(words: list[str]) -> None:
-    result = runner.invoke(app, [*words, "--bootstrap", "127.0.0.1:1"], input='{"ts": 1}\n')
+    result = runner.invoke(app, [*words, "--bootstrap", "127.0.0.1:1"], input=EVENT)
     assert result.exit_code == 3, result.output
     assert "127.0.0.1:1" in result.stderr
     assert "fix:" in result.stderr

@@ -11,6 +11,7 @@ from guardian.core.inputs import Source
 from guardian.ingest.commands import CommandFolder
 from guardian.ingest.ranges import RANGE_BYTES, RECORD_BYTES
 from guardian.ingest.sizes import ENVELOPE
+from guardian.kafka.signing import SigningKeys
 from guardian.wire.commands import MAX_COMMAND_BYTES, MAX_ENCODED_BYTES
 from guardian.wire.inputs import decode_payload
 from tests.ingest.test_coalesce import record
@@ -27,7 +28,7 @@ def test_B3_two_applies_that_grow_in_the_log_are_dead_letters_and_a_kill_beside_
     large = apply({"a": [0.1] * 65_475})
     assert 261_900 < len(large) < MAX_COMMAND_BYTES
     kill = b'{"id": "2", "command": "kill", "flag": "f", "actor": {"name": "ada"}}'
-    folder = CommandFolder(1)
+    folder = CommandFolder(1, SigningKeys())
     assert folder.fold([record(offset, value) for offset, value in enumerate([large, kill, large])]) == 3
     closed = folder.close(SOURCE, 0, 3)
     assert [letter.reason for letter in closed.dead] == ["too_large", "too_large"]
@@ -42,7 +43,7 @@ def test_B3_a_range_of_the_largest_commands_fits_into_its_record(spec: dict[str,
     todo = [record(offset, apply(spec)) for offset in range(40)]
     commands = 0
     while todo:
-        folder = CommandFolder(1)
+        folder = CommandFolder(1, SigningKeys())
         taken = folder.fold(todo)
         todo = todo[taken:]
         assert folder.full or not todo

@@ -104,7 +104,8 @@ def test_a_rollout_is_led_through_its_life(http: httpx.Client, flag: str) -> Non
 
 def test_who_promotes_without_evidence_must_insist(embedded: EmbeddedBroker) -> None:
     with guardian(settings_for(embedded, "blind"), kinds=("commands",)) as running, running.client() as client:
-        running.until(running.ready)
+        # Without an ingest that reads events guardian is blind, and not ready; serve itself takes commands.
+        running.until(lambda: client.get("/readyz?part=serve").status_code == 200)
         client.post("/v1/rollouts", content=spec("blind"))
         client.post("/v1/rollouts/blind/start")
         answer = client.post("/v1/rollouts/blind/promote")

@@ -6,18 +6,14 @@ from typing import Any
 
 import pytest
 
-from guardian.serve.board import Board
 from guardian.serve.declared import Declared
-from guardian.serve.streams import Hub
-from tests.serve.samples import record, status
+from tests.serve.samples import status
 
 COMPARING = "error_rate > 2x control over 5m"
 
 
 def declared(spec: dict[str, Any]) -> Declared:
-    board = Board(Hub(), lambda _: None)
-    board.take("rollouts", record(status("a", spec=spec)))
-    return Declared(board)
+    return Declared({"a": status("a", spec=spec)})
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_U1_without_ingest_guardian_is_not_ready_and_no_answer_looks_like_it(emb
         page = client.get("/").text
         assert "what is shown is what stands now" not in page
         assert "not ready: guardian is blind" in page
-        assert client.get("/readyz?part=serve").json() == {"ready": True, "reasons": []}
+        assert client.get("/readyz?part=serve").json() == {"ready": True, "reasons": [], "warnings": []}
         assert client.get("/readyz?part=other").status_code == 422
 
 
