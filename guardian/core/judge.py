@@ -1,6 +1,6 @@
 """Judging one rule on one set of figures: outcome, reason, and the numbers on both sides.
 
-No data is never PASS. A trigger that cannot be judged stops its hold's clock, it does not reset it.
+Missing data never counts as PASS. A trigger that cannot be judged stops its hold's clock, it does not reset it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Signal(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The first word of a verdict. No data is never PASS."""
+    """The first word of a verdict. Missing data never counts as PASS."""
 
     PASS = "PASS"  # noqa: S105 (a verdict, not a password)
     FAIL = "FAIL"
