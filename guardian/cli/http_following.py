@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -54,7 +55,9 @@ class Following:
                 if not self._log.ended or not may_heal(error):
                     raise
                 self._say_once(error)
-            await asyncio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1])
+            # All followers of a serve that restarts lose it at one moment: each comes back at its own.
+            wait_s = BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311  # no secret
 
     async def _connected(self) -> AsyncGenerator[Said | None, None]:
         """One connection: listen first, then ask for what was before, so that nothing is missed between the two."""

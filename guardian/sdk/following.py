@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class Timing:
         look_s: how often status and snapshot are looked after.
         backoff_s: the first wait after a failure; it doubles up to `backoff_most_s`.
         backoff_most_s: the longest wait after a failure.
+        chance: 0..1 at random; spreads the instances that a broker has lost all at once over half of each wait.
         catch_up_s: how long reading the topic to its end may stand still.
         snapshot_every_s: the snapshot is written at most so often.
         clock: a steady clock, in seconds.
@@ -57,6 +59,11 @@ class Timing:
     snapshot_every_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+
+    def spread_s(self, wait_s: float) -> float:
+        """Return how long this instance waits, where each of them waits up to `wait_s` seconds."""
+        return wait_s * (1 + self.chance()) / 2
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ class Follower:
                 _log.exception("following %s: unexpected", self._topic)
             lasted = self._timing.clock() - began
             wait_s = self._timing.backoff_s if lasted > self._timing.backoff_most_s else wait_s
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(self._timing.spread_s(wait_s))
             wait_s = min(wait_s * 2, self._timing.backoff_most_s)
 
     def _count_unreadable(self, _: str, offsets: int) -> None:

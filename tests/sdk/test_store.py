@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from guardian.sdk.following import Timing
 from guardian.sdk.freshness import Freshness
 from guardian.sdk.snapshot import read_snapshot, write_snapshot
 from guardian.sdk.store import MAX_FLAGS, Store
@@ -226,3 +227,8 @@ def test_a_snapshot_tells_the_time_to_a_machine_whose_clock_is_behind(tmp_path: 
     assert list(read_snapshot(path, TOPIC, now_ms=0).documents) == [FLAG]
     assert write_snapshot(path, list(folded(written()).documents.values()), TOPIC)
     assert versions(read_snapshot(path, TOPIC, now_ms=0)) == {}
+
+
+def test_B8_instances_that_lose_kafka_at_one_moment_come_back_over_half_of_each_wait() -> None:
+    waits = [Timing(chance=lambda part=part: part).spread_s(4.0) for part in (0.0, 0.5, 1.0)]  # type: ignore[misc]
+    assert waits == [2.0, 3.0, 4.0]
