@@ -50,6 +50,16 @@ group_log = logging.getLogger("guardian.decide.group")
 """Under a name of its own: what Faust's services say of themselves under this file's name is not shown."""
 
 
+_stopping: Final[set[asyncio.Task[Any]]] = set()
+"""Stops of earlier lives that still wait for their broker; kept here, or asyncio would forget them."""
+
+
+def _stopped(stopping: asyncio.Task[Any]) -> None:
+    _stopping.discard(stopping)
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        log.warning("faust did not stop cleanly: %r", error)
+
+
 class PortCrashed(InternalError):
     """Faust broke down for a reason of its own: once more from the start may help, for ever it must not."""
 
@@ -95,9 +105,14 @@ class FaustPort:
         for task in self._life:
             task.cancel()
         stopping = asyncio.create_task(self._app.stop())
-        await asyncio.wait({stopping}, timeout=STOP_WITHIN_S)
-        stopping.cancel()
-        for result in await asyncio.gather(stopping, *self._life, return_exceptions=True):
+        # Cut off in the middle of its stop, Faust's supervisor starts the agent again, and the event loop never ends.
+        # So a stop that waits for a broker that is away goes on behind the next attempt, or until the process ends.
+        _stopping.add(stopping)
+        stopping.add_done_callback(_stopped)
+        _, late = await asyncio.wait({stopping}, timeout=STOP_WITHIN_S)
+        if late:
+            log.warning("faust is still stopping after %.0f s; nobody waits for it any longer", STOP_WITHIN_S)
+        for result in await asyncio.gather(*self._life, return_exceptions=True):
             if isinstance(result, Exception):
                 log.warning("faust did not stop cleanly: %r", result)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from guardian.core.fleet import MAX_SERVED
 from guardian.kafka.admin import create_topics
 from guardian.kafka.apache import ApacheKafka
 from guardian.kafka.clients import consumer, producer, running
@@ -50,7 +51,7 @@ def of_new_instance(number: int, version: int) -> dict[str, Any]:
 
 
 def of_new_rubbish(number: int, version: int) -> dict[str, Any]:
-    return {"flag": "good", "variant": "on", "outcome": "ok", "latency_ms": -1 - number}
+    return {"flag": "good", "variant": "on", "outcome": f"broken-{number}"}
 
 
 FLOODS: dict[str, Make] = {
@@ -142,7 +143,7 @@ def left_out(name: str, house: House, ingest: RunningRole) -> str:
         return f"{FLOOD} errors counted, 8 signatures a second kept"
     status = house.status("flooded")
     assert status is not None
-    assert status.live_count <= 256
+    assert status.live_count <= MAX_SERVED
     return f"{status.live_count} instances of a flag followed"
 
 
