@@ -58,6 +58,11 @@ class Bins(Struct, frozen=True, array_like=True):
     def __len__(self) -> int:
         return len(self.index) // _INDEX.itemsize
 
+    @property
+    def n(self) -> int:
+        """All requests."""
+        return int(np.frombuffer(self.count, _COUNT).sum())
+
     def counts(self) -> dict[int, int]:
         """Return the requests by bin."""
         index, count = np.frombuffer(self.index, _INDEX), np.frombuffer(self.count, _COUNT)

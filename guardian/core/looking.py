@@ -13,7 +13,7 @@ from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.freezing import too_small
 from guardian.core.gauges import Line
 from guardian.core.instant import Instant
-from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule, Unit
+from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule
 from guardian.core.state import RolloutState
 from guardian.core.text import count_text, duration_text
 from guardian.core.windows import Series, Tally
@@ -117,6 +117,9 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int, since:
             other = _part(state.series, other, rule, past_ms - over_ms, past_ms)
     shown_ms = (since.ms, max(at_ms, since.ms)) if rule.per_step and since.ms else (start_ms, end_ms)
     found = find(rule.metric, mine, *shown_ms, since.mine)
+    if end_ms:
+        of_arm = arms.series[variants.candidate] if rule.against is Against.CONTROL and arms else state.series
+        found = _summed(of_arm, rule, found, start_ms)
     if rule.against is Against.NONE:
         return found
     reference = find(rule.metric, other, less=since.other)
@@ -126,8 +129,18 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int, since:
 def _part(series: Series, since_step: Tally, rule: Rule, start_ms: int, end_ms: int) -> Tally:
     if not end_ms:
         return since_step
-    latency = rule.metric.unit is Unit.LATENCY_MS
+    latency = rule.metric.quantile is not None
     return series.window(start_ms, end_ms, latency=latency, figure=rule.metric.key)
+
+
+def _summed(series: Series, rule: Rule, found: Finding, start_ms: int) -> Finding:
+    """Name from where a window was summed in truth, and what precision its figures have."""
+    latency, figure = rule.metric.quantile is not None, rule.metric.key
+    summed_ms = series.start_ms(start_ms, latency=latency, figure=figure)
+    precision = series.precision(latency=latency, figure=figure)
+    if summed_ms == start_ms and not precision:
+        return found
+    return replace(found, summed_ms=min(summed_ms, found.end_ms), precision=precision)
 
 
 def _doubt_control(state: RolloutState, found: Finding, needed: int) -> Finding:

@@ -448,7 +448,7 @@ def test_four_series_of_absurdly_spread_latencies_stay_below_the_bound_of_a_snap
     assert state.arms is not None
     assert state.past is not None
     series = [state.series, *state.arms.series.values(), state.past]
-    bins = sum(len(tally.bins) for each in series for tier in each.tiers for tally in tier.values())
+    bins = sum(len(tally.bins) for each in series for tier in each.latencies.tiers for tally in tier.values())
     assert bins <= 1.1 * MAX_BIN_ENTRIES, "a series may grow by 32 seconds before it is looked at again"
     assert len(pack(state)) <= MAX_SNAPSHOT_BYTES
 

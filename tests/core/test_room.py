@@ -33,7 +33,7 @@ from guardian.core.retention import MAX_FIGURES, MAX_RULES, MAX_TEXT_BYTES, text
 from guardian.core.samples import add_samples
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, PartitionState, pack
 from guardian.core.state import RolloutState, Watch
-from guardian.core.windows import OUTCOMES, Series, Tally
+from guardian.core.windows import LEAD_S, OUTCOMES, TIERS, Series, Tally
 from guardian.core.words import Outcome, Reason
 from guardian.spec.load import parse_spec
 
@@ -145,7 +145,7 @@ class Worst:
 def check_kept(series: Series) -> None:
     """Coarse or not, nothing is lost of the last days."""
     assert series.window((NOW_S - 3 * 86_400) * 1_000, 1 << 62).n > 0
-    assert len(series.tiers[0]) <= 120
+    assert len(series.tiers[0]) <= TIERS[0][1] + LEAD_S + 32
 
 
 @pytest.mark.parametrize("spread", ["every bin", "a busy service"])
