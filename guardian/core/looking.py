@@ -234,13 +234,27 @@ def _excess(rule: Rule, found: Finding) -> float:
     return beyond / abs(bound) if bound else beyond * EVER_MS
 
 
+def _present(line: Line, rule: Rule, since_ms: int, at_ms: int) -> tuple[int, int, float | None]:
+    """Return start, samples and mean of a gauge's window; one without samples widens to at most the hold.
+
+    A service tells its gauges at its own pace. One sample alone never fills a hold: its minute is out of the window
+    before the hold is over.
+    """
+    over_ms = rule.over_ms
+    while True:
+        start_ms = at_ms - over_ms + (1 if over_ms > rule.over_ms else 0)
+        # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
+        n, value = line.window(max(start_ms, since_ms), at_ms)
+        if n or over_ms >= rule.hold_ms:
+            return at_ms - over_ms, n, value
+        over_ms = min(2 * over_ms, rule.hold_ms)
+
+
 def _of_service(
     state: RolloutState, rule: Rule, lines: dict[str, Line], service: str, present_ms: tuple[int, int]
 ) -> Finding:
     (since_ms, at_ms), line = present_ms, lines[service]
-    start_ms = at_ms - rule.over_ms
-    # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
-    n, value = line.window(max(start_ms, since_ms), at_ms)
+    start_ms, n, value = _present(line, rule, since_ms, at_ms)
     found = Finding(value, n, start_ms, at_ms, service=service)
     if rule.against is Against.NONE:
         return found

@@ -123,6 +123,6 @@ def _gauges(state: RolloutState, rules: list[Rule]) -> Gauges | None:
     gauges.names = tuple(sorted({rule.metric.key for rule in rules}))
     gauges.lines = {name: lines for name, lines in gauges.lines.items() if name in gauges.names}
     wants_baseline = any(rule.against is Against.BASELINE for rule in rules)
-    ages_s = [(rule.over_ms + rule.period_ms) // 1_000 for rule in rules]
+    ages_s = [(max(rule.over_ms, rule.hold_ms) + rule.period_ms) // 1_000 for rule in rules]
     gauges.keep_s = max(*ages_s, state.spec.baseline_window_ms // 1_000 if wants_baseline else 0, FINE_S) + FINE_S
     return gauges

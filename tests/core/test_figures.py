@@ -13,7 +13,7 @@ from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, pack
 from guardian.core.words import Action
 from guardian.spec.rule_checks import Use
 from guardian.spec.rules import parse_rule
-from tests.core.figures import shown, watching
+from tests.core.figures import beat, pass_s, shown, watching
 from tests.core.scenes import FLAG, Scene, bucket, spec, step
 
 LONG = 864_000
@@ -79,3 +79,42 @@ def test_W1_150_mismatches_an_hour_fire_above_100_with_a_day_and_many_figures_be
             break
     assert scene.where == "paused half 5000"
     assert "mismatches: mismatch_count 101 > 100" in scene.decision().text
+
+
+# W3: gauges at their own pace
+
+
+def told_every(every_s: int, hold: str, *, values: tuple[float, ...] = (95.0,), limit_s: int = 10_000) -> int | None:
+    """After how many seconds `cpu > 80%` with this hold acts on a gauge that is told so often; None for never."""
+    steps = (step("half", 5_000, bake_s=LONG), step("full", 10_000, bake_s=LONG))
+    scene = Scene(spec(*steps, triggers=(watching(f"cpu > 80% for {hold}", Action.PAUSE),)))
+    for passed in range(0, limit_s, 10):
+        if passed % every_s == 0 and (len(values) == 1 or passed // every_s < len(values)):
+            beat(scene, "shop/1", cpu_pct=values[0 if len(values) == 1 else passed // every_s])
+        scene.t += 10_000
+        scene.marks()
+        scene.tick()
+        if scene.where.startswith("paused"):
+            return passed
+    return None
+
+
+@pytest.mark.parametrize("every_s", [10, 60, 300, 900])
+def test_W3_a_gauge_beyond_its_limit_acts_after_the_hold_however_seldom_it_is_told(every_s: int) -> None:
+    acted_s = told_every(every_s, "30 minutes", limit_s=2_400)
+    assert acted_s is not None
+    assert 1_790 <= acted_s <= 1_860
+
+
+def test_W3_a_single_sample_never_fills_a_hold() -> None:
+    assert told_every(300, "30 minutes", values=(95.0, 0.0), limit_s=4_000) is None
+    for start_s in (0, 20, 40):
+        scene = Scene(spec(step("half", 5_000, bake_s=LONG), triggers=(watching("cpu > 80% for 5m", Action.PAUSE),)))
+        pass_s(scene, start_s)
+        beat(scene, "shop/1", cpu_pct=95.0)
+        pass_s(scene, 700)
+        assert scene.where == "progressing half 5000"
+
+
+def test_W3_a_value_within_its_limit_begins_the_hold_again() -> None:
+    assert told_every(300, "30 minutes", values=(*[95.0] * 5, 20.0, *[95.0] * 6), limit_s=3_580) is None
