@@ -5,11 +5,12 @@ A gauge belongs to a service, not to an arm; so a flag change does not empty it,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct, field
+
+from guardian.core.instance_gauges import Instances, Slices, mean_of, rounded
 
 FINE_S: Final = 60
 FINE_KEPT: Final = 120
@@ -21,9 +22,6 @@ MAX_LINES: Final = 16
 GONE_S: Final = 600
 _SCALES: Final = {"cpu_pct": 0.01}
 """Per cents become shares, as rates are."""
-
-Slices = dict[int, list[float]]
-"""Slice start (Unix second) -> [samples, their sum]."""
 
 
 class Line(Struct):
@@ -51,27 +49,20 @@ class Line(Struct):
             _merge(self.coarse, second - second % self.width_s, [1.0, value])
         else:
             if minute not in self.fine and self.fine:
-                self.fine[self.newest_s][1] = _rounded(self.fine[self.newest_s][1], 24)
+                self.fine[self.newest_s][1] = rounded(self.fine[self.newest_s][1], 24)
             _merge(self.fine, minute, [1.0, value])
         while len(self.fine) > FINE_KEPT:
             oldest = min(self.fine)
             n, amount = self.fine.pop(oldest)
             _merge(self.coarse, oldest - oldest % self.width_s, [n, amount])
             merged = self.coarse[oldest - oldest % self.width_s]
-            merged[1] = _rounded(merged[1], 16)
+            merged[1] = rounded(merged[1], 16)
         while len(self.coarse) > COARSE_KEPT:
             del self.coarse[min(self.coarse)]
 
     def window(self, start_ms: int, end_ms: int) -> tuple[int, float | None]:
         """Return samples and mean of the slices that begin in [start_ms, end_ms)."""
-        taken = [
-            slice_
-            for slices in (self.coarse, self.fine)
-            for start, slice_ in slices.items()
-            if start_ms <= start * 1_000 < end_ms
-        ]
-        n = sum(count for count, _ in taken)
-        return int(n), sum(amount for _, amount in taken) / n if n else None
+        return mean_of((self.coarse, self.fine), start_ms, end_ms)
 
     def since_ms(self) -> int:
         """Return the start of the oldest slice in milliseconds, 0 without any."""
@@ -84,14 +75,18 @@ class Gauges(Struct):
     Args:
         names: which; everything else is left out.
         keep_s: how far back any rule looks.
-        lines: by gauge, then by service.
+        lines: by gauge, then by service: the mean over its instances.
+        instances: by instance, for growth.
     """
 
     names: tuple[str, ...]
     keep_s: int
     lines: dict[str, dict[str, Line]] = field(default_factory=dict)
+    instances: Instances = field(default_factory=Instances)
 
-    def add(self, service: str, at_ms: int, metrics: dict[str, float], watermark_ms: int) -> bool:
+    def add(
+        self, service: str, at_ms: int, metrics: dict[str, float], watermark_ms: int, *, instance: str = ""
+    ) -> bool:
         """Add the samples of one instance.
 
         Returns:
@@ -102,9 +97,10 @@ class Gauges(Struct):
         if not wanted or second < watermark_ms // 1_000 - self.keep_s:
             return False
         for name in wanted:
-            line = self._line(name, service, second)
+            line, value = self._line(name, service, second), metrics[name] * _SCALES.get(name, 1.0)
             if line is not None:
-                line.add(second, metrics[name] * _SCALES.get(name, 1.0))
+                line.add(second, value)
+                self.instances.add(name, service, instance, second, value)
         return True
 
     def _line(self, name: str, service: str, second: int) -> Line | None:
@@ -117,6 +113,7 @@ class Gauges(Struct):
             if newest_s > second - GONE_S:
                 return None
             del self.lines[gauge][other]
+            self.instances.forget(gauge, other)
         of_gauge[service] = Line(width_s=max(COARSE_S, -(-self.keep_s // COARSE_KEPT // FINE_S) * FINE_S))
         return of_gauge[service]
 
@@ -124,15 +121,6 @@ class Gauges(Struct):
     def is_empty(self) -> bool:
         """True before the first sample."""
         return not any(self.lines.values())
-
-
-def _rounded(value: float, bits: int) -> float:
-    """Return a sum to so many significant bits: half of a snapshot's gauges would be digits that mean nothing.
-
-    16 bits are 0.001 %; a slice is rounded fifteen times at most.
-    """
-    mantissa, exponent = math.frexp(value)
-    return math.ldexp(round(mantissa * (1 << bits)), exponent - bits)
 
 
 def _merge(slices: Slices, start: int, part: list[float]) -> None:

@@ -12,6 +12,7 @@ from guardian.core.finding import EVER, Finding, Since, find
 from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.freezing import too_small
 from guardian.core.gauges import Line
+from guardian.core.growth import BY_MEAN, find_growth, has_untracked
 from guardian.core.instant import Instant
 from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule
 from guardian.core.state import RolloutState
@@ -217,12 +218,24 @@ def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int, since_ms
 def _worst_service(state: RolloutState, rule: Rule, at_ms: int, since_ms: int) -> Finding:
     """The service whose gauge is nearest to its bound, or furthest beyond it."""
     lines = state.gauges.lines.get(rule.metric.key, {}) if state.gauges else {}
-    found = [_of_service(state, rule, lines, service, (since_ms, at_ms)) for service in sorted(lines)]
+    found = [each for service in sorted(lines) for each in _of_gauge(state, rule, lines, service, (since_ms, at_ms))]
     known = [each for each in found if each.value is not None]
     if not known:
         return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has reported it in this time")
     fit = [each for each in known if each.doubt is None]
     return max(fit, key=lambda each: _excess(rule, each)) if fit else known[0]
+
+
+def _of_gauge(
+    state: RolloutState, rule: Rule, lines: dict[str, Line], service: str, present_ms: tuple[int, int]
+) -> list[Finding]:
+    """A service by its mean; growth by instances, and by the mean only where some of them found no room."""
+    if rule.against is not Against.PAST or state.gauges is None:
+        return [_of_service(state, rule, lines, service, present_ms)]
+    found = find_growth(state.gauges.instances, rule, service, *present_ms)
+    if has_untracked(state.gauges.instances, rule, service, present_ms[1]):
+        found.append(replace(_of_service(state, rule, lines, service, present_ms), precision=BY_MEAN))
+    return found
 
 
 def _excess(rule: Rule, found: Finding) -> float:

@@ -26,7 +26,7 @@ _PER_TEXT_BYTE: Final = 3
 """A text of the spec stands in the spec, in its document, and in what is known of its trigger."""
 _PER_RULE_BYTES: Final = 80
 _GAUGES_BYTES: Final = 56_000
-_TALLY_BYTES: Final = 7_000
+_TALLY_BYTES: Final = 4_500
 _FIGURE_BYTES: Final = 20
 _LEAST_ENTRIES: Final = 4_000
 _OF_ARMS: Final = (Origin.REQUESTS, Origin.FIGURES)
@@ -122,6 +122,9 @@ def _gauges(state: RolloutState, rules: list[Rule]) -> Gauges | None:
     gauges = state.gauges or Gauges((), 0)
     gauges.names = tuple(sorted({rule.metric.key for rule in rules}))
     gauges.lines = {name: lines for name, lines in gauges.lines.items() if name in gauges.names}
+    growing = [rule for rule in rules if rule.against is Against.PAST]
+    reach_s = max(((rule.over_ms + rule.period_ms) // 1_000 for rule in growing), default=0)
+    gauges.instances.look_at(tuple(sorted({rule.metric.key for rule in growing})), reach_s)
     wants_baseline = any(rule.against is Against.BASELINE for rule in rules)
     ages_s = [(max(rule.over_ms, rule.hold_ms) + rule.period_ms) // 1_000 for rule in rules]
     gauges.keep_s = max(*ages_s, state.spec.baseline_window_ms // 1_000 if wants_baseline else 0, FINE_S) + FINE_S

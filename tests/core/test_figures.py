@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from guardian.core.inputs import Bucket, Cell
+from guardian.core.instance_gauges import MAX_INSTANCES, MAX_NAME_BYTES, MAX_OF_SERVICE, Instances, short_name
 from guardian.core.rollout import Gate, Trigger
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, pack
 from guardian.core.words import Action
@@ -118,3 +119,92 @@ def test_W3_a_single_sample_never_fills_a_hold() -> None:
 
 def test_W3_a_value_within_its_limit_begins_the_hold_again() -> None:
     assert told_every(300, "30 minutes", values=(*[95.0] * 5, 20.0, *[95.0] * 6), limit_s=3_580) is None
+
+
+# W4: growth within one instance's life
+
+MB = 1e6
+GROWTH = "memory growing 10%/hour"
+
+
+def grown(minutes: int, memory_of: Callable[[int], dict[str, float]], rule: str = GROWTH) -> Scene:
+    """So many minutes, in each of them every instance tells its memory in megabytes."""
+    scene = Scene(spec(step("half", 5_000, bake_s=LONG), triggers=(watching(rule),)))
+    for minute in range(minutes):
+        scene.t += 60_000
+        for name, megabytes in memory_of(minute).items():
+            beat(scene, f"shop/{name}", memory_bytes=megabytes * MB)
+        scene.marks()
+        scene.tick()
+    return scene
+
+
+def warming(age: int) -> float:
+    """200 MB at the start, 400 MB after ten minutes and from then on."""
+    return 200 + 20 * min(age, 10)
+
+
+def test_W4_deploys_do_not_fire_growth() -> None:
+    scene = grown(300, lambda minute: {f"v{minute // 90}-{i}": warming(minute % 90) for i in range(3)})
+    assert scene.alerts() == []
+    assert shown(scene).outcome.value == "INCONCLUSIVE", "the last instances are 30 minutes old"
+    scene = grown(170, lambda minute: {f"v{minute // 90}-{i}": warming(minute % 90) for i in range(3)})
+    assert shown(scene).text.startswith("memory of shop/v1-0 400MB < 10% above 400MB 1h before")
+
+
+def test_W4_a_restart_under_the_same_name_does_not_fire_growth() -> None:
+    def memory_of(minute: int) -> dict[str, float]:
+        return {"shop-0": warming(minute % 90) if minute % 90 else 150}
+
+    assert grown(300, memory_of).alerts() == []
+
+
+def test_W4_scale_in_does_not_fire_growth() -> None:
+    def memory_of(minute: int) -> dict[str, float]:
+        small = {f"small-{i}": 200.0 for i in range(10)} if minute < 90 else {}
+        return {**{f"large-{i}": 600.0 for i in range(10)}, **small}
+
+    scene = grown(130, memory_of)
+    assert scene.alerts() == []
+    assert shown(scene).outcome.value == "PASS"
+
+
+def test_W4_one_leaking_instance_of_twenty_fires_and_is_named() -> None:
+    def memory_of(minute: int) -> dict[str, float]:
+        return {**{f"i{i}": 400.0 for i in range(19)}, "leaky": 400 * 1.2 ** (minute / 60)}
+
+    scene = grown(80, memory_of)
+    assert scene.alerts() == [("it", True)]
+    assert shown(scene).text.startswith("memory of shop/leaky ")
+    assert shown(scene).evidence.service == "shop/leaky"
+
+
+def test_W4_beyond_the_bound_the_mean_speaks_and_the_verdict_says_so() -> None:
+    scene = grown(80, lambda minute: {f"i{i}": 400 * 1.2 ** (minute / 60) for i in range(MAX_OF_SERVICE)})
+    assert "mean of the service" not in shown(scene).text
+    scene = grown(
+        80, lambda minute: {f"i{i}": 1.0 * (i < 64) + 400 * (i >= 64) * 1.2 ** (minute / 60) for i in range(70)}
+    )
+    assert "; mean of the service, it has more than 64 instances" in shown(scene).text
+    assert shown(scene).outcome.value == "FAIL"
+
+
+def test_W4_growth_over_a_day_is_judged_within_a_life_too() -> None:
+    def at(share: float) -> Callable[[int], dict[str, float]]:
+        return lambda minute: {"leaky": 400 * (1 + share) ** (minute / 1_440), "well": 400.0}
+
+    assert grown(1_600, at(0.2), "memory growing 10%/day").alerts() == [("it", True)]
+    assert grown(1_600, at(0.05), "memory growing 10%/day").alerts() == []
+
+
+def test_W4_instances_are_bounded_and_who_is_gone_makes_room() -> None:
+    instances = Instances()
+    instances.look_at(("m",), 3_900)
+    for i in range(200):
+        instances.add("m", f"s{i % 4}", "x" * 60 + str(i), 1_000_000, 1.0)
+    lives = [name for of_service in instances.lives["m"].values() for name in of_service]
+    assert len(lives) == len(set(lives)) == MAX_INSTANCES
+    assert all(len(name.encode()) <= MAX_NAME_BYTES for name in [*lives, short_name("漢" * 50)])
+    instances.add("m", "s0", "late", 1_000_700, 1.0)
+    assert "late" in instances.lives["m"]["s0"]
+    assert sum(len(of_service) for of_service in instances.lives["m"].values()) == MAX_INSTANCES
