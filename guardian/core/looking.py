@@ -48,7 +48,7 @@ def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int, since: Since) -
     """Return a count on all that has arrived, what lies ahead of `at_ms` too."""
     start_ms = max(at_ms - rule.over_ms, since.ms)
     tally = state.series.window(start_ms, EVER_MS, latency=False, figure=rule.metric.key)
-    return find(rule.metric, tally, start_ms, at_ms)
+    return _summed(state.series, rule, find(rule.metric, tally, start_ms, at_ms), start_ms)
 
 
 def doubt_low_count(state: RolloutState, rule: Rule, found: Finding) -> Finding:

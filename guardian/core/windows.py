@@ -91,12 +91,14 @@ class Tally(Struct, omit_defaults=True):
 
     def add(self, other: Tally) -> None:
         """Merge another tally into this one."""
-        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        if any(other.counts):
+            self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.latency_n += other.latency_n
         self.latency_sum_us += other.latency_sum_us
-        self.bins = sum_of((self.bins, other.bins))
-        if len(self.bins) > MAX_BINS:
-            self.bins = wider(self.bins, 2)
+        if other.bins:
+            self.bins = sum_of((self.bins, other.bins)) if self.bins else other.bins
+            if len(self.bins) > MAX_BINS:
+                self.bins = wider(self.bins, 2)
         if other.sums:
             self.sums = added((self.sums, other.sums))
 
@@ -144,7 +146,7 @@ class Layer(Struct):
         pressure: how often the ages of the fine tiers were halved, and the width of the coarsest doubled, to keep to
             `max_room`; 0 for ordinary traffic.
         max_room: the bound, in latency bins: the layer's share of a snapshot.
-        held: how much room the buckets take at most, in latency bins; exact after each roll.
+        held: how much room the buckets take at most, in latency bins; found out exactly when it passes the bound.
         rolled_s: the second that the last roll counted ages back from, 0 before any.
     """
 
@@ -250,6 +252,8 @@ class Series(Struct):
         """Fold what has grown old into the coarser tiers, and drop what no rule looks back to."""
         self.rolled_s = self._fold(self.tiers, watermark_s, *self._of_counts)
         for layer in (self.latencies, self.figures):
+            if not any(layer.tiers):
+                continue
             self._roll_layer(layer, watermark_s)
             while layer.is_full and layer.pressure < MAX_PRESSURE:
                 layer.pressure += 1
@@ -257,7 +261,8 @@ class Series(Struct):
 
     def _roll_layer(self, layer: Layer, watermark_s: int) -> None:
         layer.rolled_s = self._fold(layer.tiers, watermark_s, layer.coarseness, self._widest_s(layer))
-        layer.measure()
+        if layer.is_full or layer.bin_width > 1:
+            layer.measure()
 
     def _fold(self, tiers: Tiers, watermark_s: int, coarseness: int, widest_s: int) -> int:
         now_s = max(watermark_s, self.newest_s - (LEAD_S >> coarseness))
