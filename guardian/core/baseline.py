@@ -44,4 +44,7 @@ def freeze(past: Series | None, gauges: Gauges | None, start_ms: int, end_ms: in
             n, mean = line.window(start_ms, end_ms)
             if mean is not None:
                 means.setdefault(name, {})[service] = [float(n), mean]
-    return Baseline(past.window(start_ms, end_ms) if past else Tally(), means, start_ms, end_ms)
+    tally = Tally()
+    if past is not None:
+        tally.add(past.window(start_ms, end_ms))
+    return Baseline(tally, means, start_ms, end_ms)

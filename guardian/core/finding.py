@@ -48,6 +48,8 @@ class Finding(Struct, frozen=True):
         basis: what it rests on in words, when that is not requests: who set it, who was last heard of.
         doubt: why it cannot be judged whatever the value is, None when it can.
         note: the doubt in words.
+        summed_ms: event time from where the window is summed in truth, when that is later than `start_ms`; 0 otherwise.
+        precision: what the memory bound of latencies or measured figures has cost, in a phrase; empty for nothing.
     """
 
     value: float | None
@@ -60,6 +62,8 @@ class Finding(Struct, frozen=True):
     basis: str = ""
     doubt: Reason | None = None
     note: str = ""
+    summed_ms: int = 0
+    precision: str = ""
 
 
 def parts(metric: Metric, tally: Tally) -> Parts:
@@ -82,7 +86,7 @@ def find(metric: Metric, tally: Tally, start_ms: int = 0, end_ms: int = 0, less:
         less: what of them does not count.
     """
     if metric.quantile is not None:
-        return Finding(tally.quantile_ms(metric.quantile), tally.latency_n, start_ms, end_ms)
+        return Finding(tally.quantile_ms(metric.quantile), tally.bins.n, start_ms, end_ms)
     every, wanted = parts(metric, tally)
     n, amount = every - less[0], wanted - less[1]
     if metric.unit is Unit.COUNT:

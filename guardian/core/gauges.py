@@ -10,6 +10,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from guardian.core.instance_gauges import Instances, Slices, mean_of, rounded
+
 FINE_S: Final = 60
 FINE_KEPT: Final = 120
 """Minutes are kept for two hours, what is older in slices of a quarter of an hour or more."""
@@ -20,9 +22,6 @@ MAX_LINES: Final = 16
 GONE_S: Final = 600
 _SCALES: Final = {"cpu_pct": 0.01}
 """Per cents become shares, as rates are."""
-
-Slices = dict[int, list[float]]
-"""Slice start (Unix second) -> [samples, their sum]."""
 
 
 class Line(Struct):
@@ -49,23 +48,21 @@ class Line(Struct):
         if minute <= self.newest_s - FINE_KEPT * FINE_S:
             _merge(self.coarse, second - second % self.width_s, [1.0, value])
         else:
+            if minute not in self.fine and self.fine:
+                self.fine[self.newest_s][1] = rounded(self.fine[self.newest_s][1], 24)
             _merge(self.fine, minute, [1.0, value])
         while len(self.fine) > FINE_KEPT:
             oldest = min(self.fine)
-            _merge(self.coarse, oldest - oldest % self.width_s, self.fine.pop(oldest))
+            n, amount = self.fine.pop(oldest)
+            _merge(self.coarse, oldest - oldest % self.width_s, [n, amount])
+            merged = self.coarse[oldest - oldest % self.width_s]
+            merged[1] = rounded(merged[1], 16)
         while len(self.coarse) > COARSE_KEPT:
             del self.coarse[min(self.coarse)]
 
     def window(self, start_ms: int, end_ms: int) -> tuple[int, float | None]:
         """Return samples and mean of the slices that begin in [start_ms, end_ms)."""
-        taken = [
-            slice_
-            for slices in (self.coarse, self.fine)
-            for start, slice_ in slices.items()
-            if start_ms <= start * 1_000 < end_ms
-        ]
-        n = sum(count for count, _ in taken)
-        return int(n), sum(amount for _, amount in taken) / n if n else None
+        return mean_of((self.coarse, self.fine), start_ms, end_ms)
 
     def since_ms(self) -> int:
         """Return the start of the oldest slice in milliseconds, 0 without any."""
@@ -78,14 +75,18 @@ class Gauges(Struct):
     Args:
         names: which; everything else is left out.
         keep_s: how far back any rule looks.
-        lines: by gauge, then by service.
+        lines: by gauge, then by service: the mean over its instances.
+        instances: by instance, for growth.
     """
 
     names: tuple[str, ...]
     keep_s: int
     lines: dict[str, dict[str, Line]] = field(default_factory=dict)
+    instances: Instances = field(default_factory=Instances)
 
-    def add(self, service: str, at_ms: int, metrics: dict[str, float], watermark_ms: int) -> bool:
+    def add(
+        self, service: str, at_ms: int, metrics: dict[str, float], watermark_ms: int, *, instance: str = ""
+    ) -> bool:
         """Add the samples of one instance.
 
         Returns:
@@ -96,9 +97,10 @@ class Gauges(Struct):
         if not wanted or second < watermark_ms // 1_000 - self.keep_s:
             return False
         for name in wanted:
-            line = self._line(name, service, second)
+            line, value = self._line(name, service, second), metrics[name] * _SCALES.get(name, 1.0)
             if line is not None:
-                line.add(second, metrics[name] * _SCALES.get(name, 1.0))
+                line.add(second, value)
+                self.instances.add(name, service, instance, second, value)
         return True
 
     def _line(self, name: str, service: str, second: int) -> Line | None:
@@ -111,6 +113,7 @@ class Gauges(Struct):
             if newest_s > second - GONE_S:
                 return None
             del self.lines[gauge][other]
+            self.instances.forget(gauge, other)
         of_gauge[service] = Line(width_s=max(COARSE_S, -(-self.keep_s // COARSE_KEPT // FINE_S) * FINE_S))
         return of_gauge[service]
 

@@ -1,4 +1,4 @@
-"""A logarithmic latency histogram of fixed layout: 1 % relative error, exact merge and subtract.
+"""A logarithmic latency histogram of fixed layout: bins of 2 %, exact merge and subtract, interpolated quantiles.
 
 The layout is that of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with
 relative-error guarantees", VLDB 2019) with alpha = 0.01, its range fixed so that two histograms always add.
@@ -58,27 +58,43 @@ class Bins(Struct, frozen=True, array_like=True):
     def __len__(self) -> int:
         return len(self.index) // _INDEX.itemsize
 
+    @property
+    def n(self) -> int:
+        """All requests."""
+        return int(np.frombuffer(self.count, _COUNT).sum())
+
     def counts(self) -> dict[int, int]:
         """Return the requests by bin."""
         index, count = np.frombuffer(self.index, _INDEX), np.frombuffer(self.count, _COUNT)
         return dict(zip(index.tolist(), count.tolist(), strict=True))
 
     def quantile_ms(self, q: float) -> float | None:
-        """Return the lower q-quantile.
+        """Return the q-quantile, interpolated inside its bin.
+
+        The rank is h = q * (n - 1) (definition 7 of Hyndman and Fan: "Sample quantiles in statistical packages", 1996).
+        Bin i holds latencies between its edges LOWEST * GAMMA**(i - 1) and LOWEST * GAMMA**i. Of its c requests, with b
+        in the bins below, the one of rank k is taken to lie at the share f = (k - b + 0.5) / c of the bin, and its
+        latency is lower edge * GAMMA**f: evenly spread on the logarithmic scale, as OpenTelemetry and Prometheus read
+        exponential histograms.
 
         Args:
             q: 0..1.
 
         Returns:
-            milliseconds within 1 % of the exact lower quantile (the element of rank floor(q * (n - 1))),
-            None when there are no requests.
+            milliseconds, None when there are no requests. It lies in the bin of the exact lower quantile (rank
+            floor(h)), so it is never further from it than GAMMA - 1 (2.02 %), and 1.01 % where the bin holds one
+            request; on latencies of a smooth distribution the error falls with the root of c (0.1 % at 100).
+            Bins that a memory bound has made wider stand for their middle one.
         """
         seen = np.frombuffer(self.count, _COUNT).cumsum()
         if not len(seen):
             return None
-        rank = math.floor(q * (int(seen[-1]) - 1))
-        place = int(np.searchsorted(seen, rank, side="right"))
-        return bin_value_ms(int(np.frombuffer(self.index, _INDEX)[place]))
+        rank = q * (int(seen[-1]) - 1)
+        place = int(np.searchsorted(seen, math.floor(rank), side="right"))
+        index = int(np.frombuffer(self.index, _INDEX)[place])
+        before = int(seen[place - 1]) if place else 0
+        share = min(1.0, (rank - before + 0.5) / (int(seen[place]) - before))
+        return LOWEST_MS if index == 0 else LOWEST_MS * GAMMA ** (index - 1 + share)
 
 
 def bins_from(indices: Sequence[int], counts: Sequence[int]) -> Bins:

@@ -12,8 +12,9 @@ from guardian.core.finding import EVER, Finding, Since, find
 from guardian.core.fleet import MAX_NAMED, name_of
 from guardian.core.freezing import too_small
 from guardian.core.gauges import Line
+from guardian.core.growth import BY_MEAN, find_growth, has_untracked
 from guardian.core.instant import Instant
-from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule, Unit
+from guardian.core.rollout import NAMED_PREFIX, Against, Op, Origin, Rule
 from guardian.core.state import RolloutState
 from guardian.core.text import count_text, duration_text
 from guardian.core.windows import Series, Tally
@@ -47,7 +48,7 @@ def look_on_arrival(state: RolloutState, rule: Rule, at_ms: int, since: Since) -
     """Return a count on all that has arrived, what lies ahead of `at_ms` too."""
     start_ms = max(at_ms - rule.over_ms, since.ms)
     tally = state.series.window(start_ms, EVER_MS, latency=False, figure=rule.metric.key)
-    return find(rule.metric, tally, start_ms, at_ms)
+    return _summed(state.series, rule, find(rule.metric, tally, start_ms, at_ms), start_ms)
 
 
 def doubt_low_count(state: RolloutState, rule: Rule, found: Finding) -> Finding:
@@ -117,6 +118,9 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int, since:
             other = _part(state.series, other, rule, past_ms - over_ms, past_ms)
     shown_ms = (since.ms, max(at_ms, since.ms)) if rule.per_step and since.ms else (start_ms, end_ms)
     found = find(rule.metric, mine, *shown_ms, since.mine)
+    if end_ms:
+        of_arm = arms.series[variants.candidate] if rule.against is Against.CONTROL and arms else state.series
+        found = _summed(of_arm, rule, found, start_ms)
     if rule.against is Against.NONE:
         return found
     reference = find(rule.metric, other, less=since.other)
@@ -126,8 +130,18 @@ def _on_window(state: RolloutState, rule: Rule, at_ms: int, over_ms: int, since:
 def _part(series: Series, since_step: Tally, rule: Rule, start_ms: int, end_ms: int) -> Tally:
     if not end_ms:
         return since_step
-    latency = rule.metric.unit is Unit.LATENCY_MS
+    latency = rule.metric.quantile is not None
     return series.window(start_ms, end_ms, latency=latency, figure=rule.metric.key)
+
+
+def _summed(series: Series, rule: Rule, found: Finding, start_ms: int) -> Finding:
+    """Name from where a window was summed in truth, and what precision its figures have."""
+    latency, figure = rule.metric.quantile is not None, rule.metric.key
+    summed_ms = series.start_ms(start_ms, latency=latency, figure=figure)
+    precision = series.precision(latency=latency, figure=figure)
+    if summed_ms == start_ms and not precision:
+        return found
+    return replace(found, summed_ms=min(summed_ms, found.end_ms), precision=precision)
 
 
 def _doubt_control(state: RolloutState, found: Finding, needed: int) -> Finding:
@@ -204,12 +218,24 @@ def _silence(state: RolloutState, rule: Rule, now: Instant, at_ms: int, since_ms
 def _worst_service(state: RolloutState, rule: Rule, at_ms: int, since_ms: int) -> Finding:
     """The service whose gauge is nearest to its bound, or furthest beyond it."""
     lines = state.gauges.lines.get(rule.metric.key, {}) if state.gauges else {}
-    found = [_of_service(state, rule, lines, service, (since_ms, at_ms)) for service in sorted(lines)]
+    found = [each for service in sorted(lines) for each in _of_gauge(state, rule, lines, service, (since_ms, at_ms))]
     known = [each for each in found if each.value is not None]
     if not known:
         return Finding(None, 0, doubt=Reason.NO_DATA, note="no service has reported it in this time")
     fit = [each for each in known if each.doubt is None]
     return max(fit, key=lambda each: _excess(rule, each)) if fit else known[0]
+
+
+def _of_gauge(
+    state: RolloutState, rule: Rule, lines: dict[str, Line], service: str, present_ms: tuple[int, int]
+) -> list[Finding]:
+    """A service by its mean; growth by instances, and by the mean only where some of them found no room."""
+    if rule.against is not Against.PAST or state.gauges is None:
+        return [_of_service(state, rule, lines, service, present_ms)]
+    found = find_growth(state.gauges.instances, rule, service, *present_ms)
+    if has_untracked(state.gauges.instances, rule, service, present_ms[1]):
+        found.append(replace(_of_service(state, rule, lines, service, present_ms), precision=BY_MEAN))
+    return found
 
 
 def _excess(rule: Rule, found: Finding) -> float:
@@ -221,13 +247,27 @@ def _excess(rule: Rule, found: Finding) -> float:
     return beyond / abs(bound) if bound else beyond * EVER_MS
 
 
+def _present(line: Line, rule: Rule, since_ms: int, at_ms: int) -> tuple[int, int, float | None]:
+    """Return start, samples and mean of a gauge's window; one without samples widens to at most the hold.
+
+    A service tells its gauges at its own pace. One sample alone never fills a hold: its minute is out of the window
+    before the hold is over.
+    """
+    over_ms = rule.over_ms
+    while True:
+        start_ms = at_ms - over_ms + (1 if over_ms > rule.over_ms else 0)
+        # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
+        n, value = line.window(max(start_ms, since_ms), at_ms)
+        if n or over_ms >= rule.hold_ms:
+            return at_ms - over_ms, n, value
+        over_ms = min(2 * over_ms, rule.hold_ms)
+
+
 def _of_service(
     state: RolloutState, rule: Rule, lines: dict[str, Line], service: str, present_ms: tuple[int, int]
 ) -> Finding:
     (since_ms, at_ms), line = present_ms, lines[service]
-    start_ms = at_ms - rule.over_ms
-    # What led to a flag change must not lead to the next one too: of the present, only what came since counts.
-    n, value = line.window(max(start_ms, since_ms), at_ms)
+    start_ms, n, value = _present(line, rule, since_ms, at_ms)
     found = Finding(value, n, start_ms, at_ms, service=service)
     if rule.against is Against.NONE:
         return found

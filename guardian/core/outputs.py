@@ -59,7 +59,7 @@ class Evidence(Struct, frozen=True):
         op: how.
         n: requests that `value` rests on.
         needed: requests needed for a judgement.
-        window_start_ms, window_end_ms: event time, half open.
+        window_start_ms, window_end_ms: event time, half open; the start is where the summed buckets begin.
         held_ms, hold_ms: for how long it has been so, and for how long it must be.
         partition, offset: the input record that completed the evidence.
         reference: what the limit is a multiple of, in the metric's unit; None when the limit stands alone.

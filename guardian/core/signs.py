@@ -58,7 +58,7 @@ def _take_heartbeat(state: RolloutState, heartbeat: Heartbeat, key: str, now: In
     version = heartbeat.flags[state.flag]
     is_new = state.fleet.take(key, version, heartbeat.at_ms, now.heard, state.published)
     has_gauge = state.gauges is not None and state.gauges.add(
-        heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms
+        heartbeat.service, heartbeat.at_ms, heartbeat.metrics, now.watermark_ms, instance=heartbeat.instance
     )
     told = heartbeat.dropped, heartbeat.evaluation_errors
     is_new |= state.fleet.take_loss(key, told, heartbeat.at_ms, now.heard)
@@ -69,4 +69,4 @@ def _take_heartbeat(state: RolloutState, heartbeat: Heartbeat, key: str, now: In
 def _take_gauge(state: RolloutState, gauge: Gauge, now: Instant) -> bool:
     if state.gauges is None:
         return False
-    return state.gauges.add(gauge.service, gauge.at_ms, gauge.metrics, now.watermark_ms)
+    return state.gauges.add(gauge.service, gauge.at_ms, gauge.metrics, now.watermark_ms, instance=gauge.instance)

@@ -19,6 +19,11 @@ MIGRATION_FAILURE = "migration_failure"
 FALLBACK = "fallback"
 
 
+def is_measured(name: str) -> bool:
+    """Return whether the events themselves measured this figure; the others are counts."""
+    return name.startswith(NAMED_PREFIX)
+
+
 def sums_of(bucket: Bucket, tracked: Collection[str]) -> Sums:
     """Return the named figures of a bucket.
 

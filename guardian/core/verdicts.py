@@ -32,7 +32,7 @@ def verdict_of(
         op=rule.op,
         n=found.n,
         needed=0 if found.basis else needed,
-        window_start_ms=found.start_ms,
+        window_start_ms=found.summed_ms or found.start_ms,
         window_end_ms=found.end_ms,
         held_ms=held_ms,
         hold_ms=rule.hold_ms,
@@ -80,7 +80,9 @@ def _text(rule: Rule, found: Finding, reason: Reason, evidence: Evidence) -> str
         held = f" for {duration_text(evidence.held_ms)} of {duration_text(rule.hold_ms)}"
     elif rule.hold_ms and true_now and (evidence.held_ms or reason is Reason.OVER_LIMIT):
         held = f" for {duration_text(evidence.held_ms)}"
-    return f"{who}{value} {sign} {against}{held or period} ({found.basis or _samples(rule, found, evidence)})"
+    basis = found.basis or _samples(rule, found, evidence)
+    precision = f"; {found.precision}" if found.precision else ""
+    return f"{who}{value} {sign} {against}{held or period} ({basis}{precision})"
 
 
 def _samples(rule: Rule, found: Finding, evidence: Evidence) -> str:

@@ -76,7 +76,11 @@ _GRAMMAR: Final = """\
 - A reference of zero is judged: with enough requests a first error is above any multiple of none.
 - Memory, cpu and gauges belong to a service and are compared with that service's own past;
   with several services the worst counts, and is named.
-- `growing 10%/hour` compares the mean of the newest window (5m unless said) with that of one period before.
+- `growing 10%/hour` compares the newest window (5m unless said) with that of one period before, within one
+  instance's life; the worst instance decides and is named. An instance's first ten minutes are its warm-up and left
+  out, so a deploy or a scale-in does not fire it, and a new instance is judged after 1h15m. 64 instances of a gauge and
+  service are kept apart, 96 in all; where there are more, the service's mean is judged too, and the verdict says so.
+- A gauge may be told as seldom as it likes: a window without samples widens to at most the hold.
 - `silent for 2m` fires when a service that has sent heartbeats for this flag stops, while guardian itself sees.
   No traffic while heartbeats go on is no silence.
 - A trigger on a count that is too low, as `request_count < 10 per 5m`, is judged once its window lies wholly behind the
@@ -236,7 +240,7 @@ def _metric_meaning(metric: Metric) -> str:
         return (
             "mean latency"
             if metric.quantile is None
-            else f"{rate_text(metric.quantile)} of requests are faster (within 1 %)"
+            else f"{rate_text(metric.quantile)} of requests are faster (bins of 2 %, interpolated)"
         )
     if metric.name == "request_count":
         return "all requests"

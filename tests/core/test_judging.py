@@ -116,7 +116,7 @@ def test_a_text_shows_both_numbers_the_time_and_the_samples() -> None:
     [
         (above("crash_count", 0, over_s=0), "crash_count 3 > 0 in this step (n=15)"),
         (above("crash_count", 1, over_s=3_600), "crash_count 3 > 1 over 1h (n=15)"),
-        (above("p95_latency", 200, over_s=60), "p95_latency 300ms > 200ms over 1m (n=10)"),
+        (above("p95_latency", 200, over_s=60), "p95_latency 302ms > 200ms over 1m (n=10)"),
         (above("mean_latency", 200, over_s=60), "mean_latency 300ms > 200ms over 1m (n=10)"),
     ],
 )

@@ -26,6 +26,7 @@ from guardian.core.fleet import (
 )
 from guardian.core.histogram import BIN_COUNT, bins_from
 from guardian.core.inputs import Actor, Command
+from guardian.core.instance_gauges import GONE_S, MAX_INSTANCES, MAX_OF_SERVICE, SLICES_KEPT, WARM_UP_S
 from guardian.core.instant import Instant
 from guardian.core.outputs import Evidence, Verdict
 from guardian.core.reported import MAX_OUTSIDE, Outside
@@ -33,7 +34,7 @@ from guardian.core.retention import MAX_FIGURES, MAX_RULES, MAX_TEXT_BYTES, text
 from guardian.core.samples import add_samples
 from guardian.core.snapshot import MAX_SNAPSHOT_BYTES, PartitionState, pack
 from guardian.core.state import RolloutState, Watch
-from guardian.core.windows import OUTCOMES, Series, Tally
+from guardian.core.windows import LEAD_S, OUTCOMES, TIERS, Series, Tally
 from guardian.core.words import Outcome, Reason
 from guardian.spec.load import parse_spec
 
@@ -82,7 +83,9 @@ class Worst:
         sums = {name: [float(self.chance.randint(1, most)), self.chance.random() * most] for name in figures}
         counts = [self.chance.randint(0, most) for _ in OUTCOMES]
         latencies = bins_from(list(bins), [self.chance.randint(1, most) for _ in bins])
-        return Tally(counts, sum(counts), self.chance.randint(1, 10**12), latencies, sums)
+        tally = Tally()
+        tally.add(Tally(counts, sum(counts), self.chance.randint(1, 10**12), latencies, sums))
+        return tally
 
     def fill(self, state: RolloutState, now: Instant) -> None:
         """Everything that a rollout can come to know."""
@@ -115,6 +118,7 @@ class Worst:
             for age_s in range(WEEK_S, 0, -60):
                 at_ms = (NOW_S - age_s) * 1_000
                 state.gauges.add(service, at_ms, {"memory_bytes": self.chance.random() * 1e12}, at_ms)
+        self._fill_instances(state)
         for trigger in [*state.spec.triggers, *state.spec.steps[0].triggers]:
             numbers = [self.chance.random() * 10**6 for _ in range(3)]
             n = self.chance.randint(1, 10**9)
@@ -126,6 +130,21 @@ class Worst:
             watch.since = Since(NOW_S * 1_000 - self.chance.randint(0, 10**6), mine, other)
             watch.verdict = Verdict(Outcome.FAIL, Reason.OVER_LIMIT, text, found)
             raise_alert(state, watch, now, trigger, watch.verdict)
+
+    def _fill_instances(self, state: RolloutState) -> None:
+        assert state.gauges is not None
+        service = next(iter(state.gauges.lines["memory_bytes"]))
+        names = [(service, self.text(128)) for _ in range(MAX_OF_SERVICE)]
+        names += [(list(state.gauges.lines["memory_bytes"])[1], self.text(128)) for _ in range(MAX_OF_SERVICE)]
+        state.gauges.instances.lives.clear()
+        width_s = state.gauges.instances.slice_s
+        for second in range(NOW_S - SLICES_KEPT * width_s - 2 * WARM_UP_S, NOW_S, GONE_S - 1):
+            for service, name in names:
+                value = (1 + self.chance.random()) * 1e12
+                state.gauges.instances.add("memory_bytes", service, name, second, value)
+        lives = [life for of in state.gauges.instances.lives["memory_bytes"].values() for life in of.values()]
+        assert len(lives) == MAX_INSTANCES
+        assert min(len(life.slices) for life in lives) >= SLICES_KEPT - 1
 
     def _fill_arms(self, state: RolloutState) -> None:
         assert state.arms is not None
@@ -145,7 +164,7 @@ class Worst:
 def check_kept(series: Series) -> None:
     """Coarse or not, nothing is lost of the last days."""
     assert series.window((NOW_S - 3 * 86_400) * 1_000, 1 << 62).n > 0
-    assert len(series.tiers[0]) <= 120
+    assert len(series.tiers[0]) <= TIERS[0][1] + LEAD_S + 32
 
 
 @pytest.mark.parametrize("spread", ["every bin", "a busy service"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from guardian.core.histogram import bins_from
 from guardian.core.inputs import Bucket
 from guardian.core.windows import LEAD_S, MAX_BIN_ENTRIES, TIERS, Series, Tally, is_late, tally_of
 
@@ -162,11 +165,13 @@ def test_latencies_spread_absurdly_make_buckets_coarse_and_lose_no_request(keep_
     for second in range(0, keep_s, step_s):
         series.add(NOW_S + second, replace(wide), NOW_S + second)
         series.roll(NOW_S + second)
-        assert sum(len(tally.bins) for tier in series.tiers for tally in tier.values()) <= MAX_BIN_ENTRIES
-    assert series.pressure > 0
+        assert sum(len(tally.bins) for tier in series.latencies.tiers for tally in tier.values()) <= MAX_BIN_ENTRIES
+    assert series.latencies.pressure > 0
+    assert series.precision(latency=True)
+    assert series.precision(figure="metric:a") == ""
     kept = everything(series)
-    assert kept.n == pytest.approx(1_150 * keep_s // step_s, rel=0.26)
-    assert sum(kept.bins.counts().values()) == kept.n == kept.latency_n
+    assert kept.n == kept.latency_n == 1_150 * len(range(0, keep_s, step_s)), "counts know nothing of it"
+    assert kept.bins.n == pytest.approx(kept.n, rel=0.26)
 
 
 def test_a_cleared_series_is_as_new() -> None:
@@ -176,3 +181,92 @@ def test_a_cleared_series_is_as_new() -> None:
     series.clear()
     assert series == Series(keep_s=61)
     assert series.is_empty
+
+
+# W1: figures are what they say
+
+
+def test_W1_the_named_start_is_that_of_what_was_summed() -> None:
+    # 10 s buckets lie between 2 and 20 minutes back; a window from 5 minutes and 3 s back cuts one of them.
+    series = Series(keep_s=3_600)
+    for second in range(600):
+        series.add(NOW_S + second, one(), NOW_S + second)
+    series.roll(NOW_S + 600)
+    asked_ms = (NOW_S + 297) * 1_000
+    named_ms = series.start_ms(asked_ms)
+    assert named_ms == (NOW_S + 300) * 1_000
+    assert series.window(asked_ms, (NOW_S + 600) * 1_000).n == 300
+    assert series.start_ms((NOW_S + 290) * 1_000) == (NOW_S + 290) * 1_000, "at a border nothing is cut"
+
+
+def test_W1_a_coarse_bucket_that_is_not_yet_full_costs_no_finer_one() -> None:
+    series = Series(keep_s=DAY_S)
+    for second in range(0, 3 * 3_600, 5):
+        series.add(NOW_S + second, one(), NOW_S + second)
+        series.roll(NOW_S + second)
+    end_s = NOW_S + 3 * 3_600 - 5
+    asked_ms = (end_s - 7_100) * 1_000
+    assert series.start_ms(asked_ms) - asked_ms <= 60_000, (
+        "minutes that are kept are summed beside the quarter of an hour"
+    )
+
+
+streams = st.lists(
+    st.tuples(st.integers(0, 9_000), st.integers(0, 4), st.floats(0, 10, width=16), st.integers(0, 140)), max_size=150
+)
+
+
+@given(streams, st.integers(100, 12_000), st.booleans(), st.integers(0, 9_000), st.integers(1, 9_000))
+@settings(deadline=None, max_examples=150)
+def test_W1_windows_equal_a_naive_sum_over_the_raw_events_of_the_window_that_is_named(
+    events: list[tuple[int, int, float, int]], keep_s: int, coarse: bool, ago_s: int, length_s: int
+) -> None:
+    series, watermark_s = Series(keep_s, coarse_counts=coarse), NOW_S
+    series.latencies.max_room = series.figures.max_room = 40
+    kept: list[tuple[int, int, float]] = []
+    for at_s, outcome, value, late_s in sorted(events):
+        watermark_s = max(watermark_s, NOW_S + at_s)
+        second = NOW_S + at_s - late_s
+        counts = [int(i == outcome) for i in range(5)]
+        bins = bins_from([outcome * 7 + at_s % 5], [1])
+        sums = {"mismatch": [1.0, float(outcome > 2)], "metric:a": [1.0, value]}
+        if series.add(second, Tally(counts, 1, 100, bins, sums), watermark_s):
+            kept.append((second, outcome, value))
+    series.roll(watermark_s)
+    start_ms, end_ms = (watermark_s - ago_s) * 1_000, (watermark_s - ago_s + length_s) * 1_000
+    if ago_s > keep_s or end_ms < watermark_s * 1_000:
+        return  # windows of rules end at the watermark or beyond, and reach back no further than is kept
+    found = series.window(start_ms, end_ms)
+
+    def named(**of: Any) -> list[tuple[int, int, float]]:
+        return [each for each in kept if series.start_ms(start_ms, **of) <= each[0] * 1_000 < end_ms]
+
+    counted = named()
+    assert found.counts == [sum(each[1] == i for each in counted) for i in range(5)]
+    assert found.latency_n == len(counted)
+    assert found.sums.get("mismatch", [0, 0]) == [len(counted), sum(each[1] > 2 for each in counted)]
+    measured = named(figure="metric:a")
+    assert found.sums.get("metric:a", [0, 0]) == [len(measured), pytest.approx(sum(each[2] for each in measured))]
+    assert found.bins.n == len(named(latency=True))
+
+
+def test_W1_a_snapshot_that_kept_bins_beside_the_counts_is_read_and_summed() -> None:
+    sums = {"mismatch": [4.0, 1.0], "metric:a": [2.0, 3.5]}
+    before = Tally([3, 1, 0, 0, 0], 4, 40, bins_from([5, 9], [1, 3]), sums)
+    old = {
+        "keep_s": 3_600,
+        "tiers": [{NOW_S: msgspec.to_builtins(before, builtin_types=(bytes,))}, {}, {}, {}],
+        "newest_s": NOW_S,
+        "pressure": 3,
+        "max_bins": 14_000,
+        "held": 9,
+        "cuts": (),
+    }  # fmt: skip
+    series = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Series)
+    series.add(NOW_S + 1, one(), NOW_S + 1)
+    series.roll(NOW_S + 300)
+    kept = everything(series)
+    assert kept.counts == [4, 1, 0, 0, 0]
+    assert kept.bins.counts() == {5: 1, 9: 3}
+    assert kept.sums == sums
+    assert not any(tally.bins for tier in series.tiers for tally in tier.values())
