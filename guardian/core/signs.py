@@ -46,7 +46,7 @@ def _unread(rollouts: dict[str, RolloutState], flag: str, now: Instant) -> Rollo
 def _how_to_take(heartbeat: Heartbeat, now: Instant) -> Callable[[RolloutState], bool]:
     """Take note of the instance in the partition; return what its heartbeat means to each of its rollouts."""
     key = key_of(heartbeat.service, heartbeat.instance)
-    if getattr(heartbeat, "bye", False):
+    if heartbeat.bye:
         now.heard.pop(key, None)
         return lambda state: state.fleet.leave(key)
     if not hear(now.heard, key, heartbeat.at_ms):
